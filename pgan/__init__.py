@@ -1,0 +1,1 @@
+"""Progressive GAN for chest radiographs: data, networks, training, synthesis and measurements."""

@@ -1,0 +1,1 @@
+"""Radiographs: readers of collections, the phantom, splits by patient, and record sets."""
