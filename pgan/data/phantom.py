@@ -1,0 +1,326 @@
+"""Procedural chest phantom: frontal radiographs with 14 controllable findings and ground truth.
+
+An image is drawn as it arises: lengths of soft tissue and bone along the beam
+(`phantom_anatomy`, `phantom_skeleton`, `phantom_findings`), attenuation after Beer and Lambert,
+scatter, quantum noise, and a display curve as of a film (`phantom_imaging`). It is a stand-in for
+patients in demos and tests, not a simulator of a particular unit.
+
+Every number is a function of (seed, patient, image): the same image comes out in any process, in
+any order, however many are asked for.
+"""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from pgan.data import labels, phantom_deformations, phantom_findings
+from pgan.data.phantom_anatomy import Anatomy, Chest, position_patient, sample_patient
+from pgan.data.phantom_imaging import Exposure, attenuation, display, sample_exposure
+from pgan.data.phantom_population import CHRONIC, sample_image_count, sample_strengths
+from pgan.data.phantom_skeleton import bones
+from pgan.data.phantom_texture import Grid, Pose, box_reduce
+from pgan.data.radiograph import Radiograph
+
+VERSION = 1  # Raise whenever a change alters the pixels of any image.
+SMALLEST_DRAWING = 128  # Smaller images are box-filtered from this size.
+LARGEST_DRAWING = 1024
+
+# Streams of random numbers; the last entry of every seed sequence.
+_PATIENT, _COUNT, _ILLNESS, _EXAM, _NOISE, _TREE, _WALL, _MOTTLE, _MARKER, _FINDING = range(10)
+
+
+@dataclasses.dataclass(frozen=True)
+class Truth:
+    """What lies where in one drawn image.
+
+    Attributes:
+        lungs: bool [size, size], aerated or not, both lungs above the diaphragm outside heart and
+            mediastinum.
+        right_lung, left_lung: bool [size, size], the two halves of `lungs`.
+        heart: bool [size, size], the cardiac silhouette above the diaphragm.
+        abdomen: bool [size, size], below the diaphragm, as wide as the chest cavity.
+        bones: bool [size, size].
+        findings: float32 [14, size, size] in grey levels, how much each finding present changes
+            the noiseless image: |with all findings - with all but this one|; 0 for absent ones.
+        cardiothoracic_ratio: widest heart over widest chest cavity.
+    """
+
+    lungs: np.ndarray
+    right_lung: np.ndarray
+    left_lung: np.ndarray
+    heart: np.ndarray
+    abdomen: np.ndarray
+    bones: np.ndarray
+    findings: np.ndarray
+    cardiothoracic_ratio: float
+
+
+@dataclasses.dataclass(frozen=True)
+class _Exam:
+    anatomy: Anatomy
+    pose: Pose
+    exposure: Exposure
+    view: str
+
+
+def _rng(seed: int, patient: int, image: int, stream: int, part: int = 0) -> np.random.Generator:
+    return np.random.default_rng([seed, patient, image, stream, part])
+
+
+@functools.lru_cache(maxsize=256)
+def _exam(seed: int, patient: int, image: int) -> _Exam:
+    """Anatomy, stance and exposure of an image without any finding."""
+    person = _rng(seed, patient, 0, _PATIENT)
+    anatomy = sample_patient(person)
+    frailty = person.random()
+    build = Pose(zoom=person.normal(1.0, 0.04), shift_y=person.normal(0.3, 0.5))
+    rng = _rng(seed, patient, image, _EXAM)
+    view = "AP" if rng.random() < 0.15 + 0.5 * frailty else "PA"
+    supine = view == "AP"
+    anatomy = position_patient(anatomy, view, rng.normal(-2.2 if supine else 0.0, 1.0), rng)
+    wide = 1.0 if supine else 0.5
+    pose = Pose(
+        zoom=float(np.clip(build.zoom * rng.normal(1.0, 0.03 * wide), 0.86, 1.14)),
+        shift_x=float(np.clip(rng.normal(0, 0.8 * wide), -2.2, 2.2)),
+        shift_y=build.shift_y + float(np.clip(rng.normal(0, 0.9 * wide), -2, 2)),
+        tilt=float(np.clip(rng.normal(0, 0.022 * wide), -0.06, 0.06)),
+    )
+    return _Exam(anatomy, pose, sample_exposure(view, rng), view)
+
+
+def strengths(findings: Mapping[str, float] | np.ndarray | None) -> np.ndarray:
+    """Checks finding strengths.
+
+    Args:
+        findings: name -> strength in [0, 1] with the names of `labels.NIH_14`, or [14] strengths
+            in that order, or None for a healthy chest.
+
+    Returns:
+        float32 [14] in [0, 1].
+
+    Raises:
+        ValueError: unknown name, wrong length, or a strength outside [0, 1].
+    """
+    count = len(labels.NIH_14)
+    if findings is None:
+        return np.zeros(count, np.float32)
+    if isinstance(findings, Mapping):
+        values = np.asarray(labels.encode(findings, labels.NIH_14), np.float32)
+    else:
+        values = np.asarray(findings, np.float32)
+    if values.shape != (count,):
+        raise ValueError(f"findings need {count} strengths, but got shape {values.shape}.")
+    if not (np.all(values >= 0) and np.all(values <= 1)):
+        raise ValueError(f"Strengths lie in [0, 1], but got {values.tolist()}.")
+    return values
+
+
+def _check_size(size: int) -> None:
+    if size < 4 or size > LARGEST_DRAWING or size & (size - 1):
+        raise ValueError(
+            f"size is a power of two from 4 to {LARGEST_DRAWING}, but got {size}; try size=256."
+        )
+
+
+def _check_numbers(**numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < 0:
+            raise ValueError(f"{name} must be 0 or more, but got {number}.")
+
+
+def _render(
+    values: np.ndarray, seed: int, patient: int, image: int, size: int, noisy: bool
+) -> tuple[np.ndarray, Chest]:
+    """Grey values float32 at max(size, SMALLEST_DRAWING), and the chest they show."""
+    exam = _exam(seed, patient, image)
+    person = functools.partial(_rng, seed, patient, 0)
+    moment = functools.partial(_rng, seed, patient, image)
+
+    def findings():
+        # A chronic finding is found again in the same place, an acute one elsewhere.
+        return {
+            int(i): (person if CHRONIC[i] else moment)(_FINDING, int(i))
+            for i in np.flatnonzero(values)
+        }
+
+    anatomy = phantom_deformations.deform(exam.anatomy, values, findings())
+    chest = Chest(anatomy, Grid(max(size, SMALLEST_DRAWING), exam.pose))
+    lesions = phantom_findings.paint(chest, values, findings())
+    rays = attenuation(
+        chest,
+        lesions,
+        tree=person(_TREE),
+        wall=person(_WALL),
+        mottle=moment(_MOTTLE),
+        marker=moment(_MARKER),
+    )
+    noise = moment(_NOISE) if noisy else None
+    return display(rays, exam.exposure, exam.anatomy, chest.grid.pixel, noise), chest
+
+
+def draw(
+    findings: Mapping[str, float] | np.ndarray | None = None,
+    *,
+    patient: int = 0,
+    image: int = 0,
+    seed: int = 0,
+    size: int = 256,
+) -> np.ndarray:
+    """Draws one radiograph.
+
+    Args:
+        findings: strengths, see `strengths`. The other arguments fix everything else, so that
+            two drawings that differ only here show the same exposure with other findings.
+        patient: number of the patient, >= 0; fixes the anatomy.
+        image: number of the patient's image, >= 0; fixes pose, exposure, noise, and place and
+            shape of acute findings. Chronic ones (`phantom_population.CHRONIC`) stay in place.
+        seed: of the population, >= 0.
+        size: side of the image, a power of two up to 1024. Below 128 px the image is box-filtered
+            from 128 px.
+
+    Returns:
+        uint8 [size, size], bright where the beam was attenuated.
+
+    Raises:
+        ValueError: findings, size or a number out of range.
+    """
+    _check_size(size)
+    _check_numbers(patient=patient, image=image, seed=seed)
+    grey, _ = _render(strengths(findings), seed, patient, image, size, True)
+    return _rounded(box_reduce(grey, min(size, grey.shape[0])))
+
+
+def _rounded(grey: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(grey), 0, 255).astype(np.uint8)
+
+
+def draw_with_truth(
+    findings: Mapping[str, float] | np.ndarray | None = None,
+    *,
+    patient: int = 0,
+    image: int = 0,
+    seed: int = 0,
+    size: int = 256,
+) -> tuple[np.ndarray, Truth]:
+    """Draws one radiograph and says what lies where in it.
+
+    Takes one more drawing per finding present. Arguments and errors as in `draw`; the image is
+    the same.
+
+    Returns:
+        uint8 [size, size] and its Truth.
+    """
+    _check_size(size)
+    _check_numbers(patient=patient, image=image, seed=seed)
+    values = strengths(findings)
+    noiseless, chest = _render(values, seed, patient, image, size, False)
+    regions = np.zeros((len(values), size, size), np.float32)
+    for position in np.flatnonzero(values):
+        others = values.copy()
+        others[position] = 0
+        without, _ = _render(others, seed, patient, image, size, False)
+        regions[position] = box_reduce(np.abs(noiseless - without), size)
+    picture = draw(values, patient=patient, image=image, seed=seed, size=size)
+    return picture, _truth(chest, regions, size)
+
+
+def _truth(chest: Chest, regions: np.ndarray, size: int) -> Truth:
+    def mask(inside):
+        return box_reduce(inside.astype(np.float32), size) > 0.5
+
+    heart = chest.silhouette & chest.heart_rows & (chest.y < chest.dome_y)
+    lungs = (chest.cavity > 0.5) & ~chest.silhouette
+    # Row by row in patient coordinates: cardiothoracic ratio is a ratio of horizontal extents.
+    heart_width = float(np.ptp(chest.x[heart]))
+    cavity = chest.cavity > 0.5
+    return Truth(
+        lungs=mask(lungs),
+        right_lung=mask(lungs & chest.right),
+        left_lung=mask(lungs & ~chest.right),
+        heart=mask(heart),
+        abdomen=mask((chest.y > chest.dome_y) & (chest.side < chest.anatomy.lung_width)),
+        bones=mask(bones(chest) > 0.1),
+        findings=regions,
+        cardiothoracic_ratio=heart_width / float(np.ptp(chest.x[cavity])),
+    )
+
+
+def truth(radiograph: Radiograph) -> Truth:
+    """Ground truth of a radiograph that `read` yielded."""
+    return draw_with_truth(**radiograph.load.keywords)[1]
+
+
+@functools.lru_cache(maxsize=16)
+def finding_regions(size: int = 256, seed: int = 0, patients: int = 16) -> np.ndarray:
+    """Where each finding acts on average: the mean over patients of |with - without|.
+
+    Args:
+        size: side of the maps.
+        seed: population that the patients are from.
+        patients: number of patients, one image each, with the finding alone at strength 1.
+
+    Returns:
+        float32 [14, size, size] in grey levels, read-only, order of `labels.NIH_14`.
+    """
+    count = len(labels.NIH_14)
+    total = np.zeros((count, size, size), np.float32)
+    for patient in range(patients):
+        healthy, _ = _render(strengths(None), seed, patient, 0, size, False)
+        for position, alone in enumerate(np.eye(count, dtype=np.float32)):
+            ill, _ = _render(alone, seed, patient, 0, size, False)
+            total[position] += box_reduce(np.abs(ill - healthy), size)
+    total /= patients
+    total.setflags(write=False)
+    return total
+
+
+def read(count: int, seed: int, size: int = 256) -> Iterator[Radiograph]:
+    """Yields radiographs of a population of phantoms.
+
+    Patients come one after the other, each with one to eight images (2.8 on average) of the same
+    anatomy in other poses, exposures and states of disease. Image i depends only on (seed, i),
+    not on `count`.
+
+    Args:
+        count: number of images.
+        seed: of the population, >= 0.
+        size: side of the images, see `draw`.
+
+    Yields:
+        Radiograph with labels 0 or 1. `load` draws the image when called and pickles. `extras`
+        hold age, sex, view, and "strengths", float32 [14] in [0, 1].
+
+    Raises:
+        ValueError: size out of range, or a negative count or seed.
+    """
+    _check_size(size)
+    _check_numbers(count=count, seed=seed)
+    return itertools.islice(_population(seed, size), count)
+
+
+def _population(seed: int, size: int) -> Iterator[Radiograph]:
+    for patient in itertools.count():
+        for image in range(sample_image_count(_rng(seed, patient, 0, _COUNT))):
+            # Part 0 is the same for all images of the patient, part 1 is this image's own.
+            values = sample_strengths(
+                _rng(seed, patient, 0, _ILLNESS, 0), _rng(seed, patient, image, _ILLNESS, 1)
+            )
+            exam = _exam(seed, patient, image)
+            yield Radiograph(
+                image_id=f"phantom{seed}_{patient:06d}_{image:03d}.png",
+                patient_id=f"phantom{seed}_{patient:06d}",
+                labels=(values > 0).astype(np.float32),
+                load=functools.partial(
+                    draw, findings=values, patient=patient, image=image, seed=seed, size=size
+                ),
+                stamp=f"phantom version {VERSION} seed {seed} size {size}",
+                extras={
+                    "age": exam.anatomy.age,
+                    "sex": exam.anatomy.sex,
+                    "view": exam.view,
+                    "strengths": values,
+                },
+            )
