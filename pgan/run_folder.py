@@ -1,0 +1,153 @@
+"""The folder of a run: what was asked for, what happened, and what a person looks at.
+
+config.json    configuration and the records' identity; decides whether a run is continued
+flags.txt      flag file that repeats the run
+log.txt        the log
+stats.jsonl    one line a tick
+reals.png, fakes<kimg>.png, checkpoints/, TensorBoard event files
+"""
+
+import contextlib
+import json
+import logging
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from pgan import config, results
+from pgan.data import record_set
+
+FORMAT = 1
+
+
+class ConfigurationMismatchError(ValueError):
+    """The folder holds a run of another configuration."""
+
+
+def write_atomically(path: pathlib.Path, text: str) -> None:
+    """Writes a text file beside its place and renames it, so that it is whole or absent."""
+    beside = path.with_name(path.name + ".tmp")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
+
+
+def describe_records(records: record_set.RecordSet, settings: config.TrainConfig) -> dict[str, Any]:
+    """Identity of the images that a run is trained on, for the run folder and the model card.
+
+    Returns:
+        Name and fingerprint of the record set; name, size and fingerprint of the training fold.
+    """
+    fold = settings.train_fold
+    return {
+        "name": records.name,
+        "fingerprint": records.fingerprint,
+        "fold": fold,
+        "fold_size": records.fold_size(fold),
+        "fold_fingerprint": records.fold_fingerprint(fold),
+    }
+
+
+class RunFolder:
+    """A run's folder, new or to be continued.
+
+    Attributes:
+        path: The folder.
+        checkpoints: Its folder of checkpoints.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        """Names the folder; nothing is written yet."""
+        self.path = pathlib.Path(path)
+        self.checkpoints = self.path / "checkpoints"
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run was started here."""
+        return (self.path / "config.json").exists()
+
+    def open(self, settings: config.TrainConfig, records: dict[str, Any]) -> None:
+        """Starts the run's folder, or checks that it is the same run.
+
+        Args:
+            settings: Configuration of the run.
+            records: From `describe_records`.
+
+        Raises:
+            ConfigurationMismatchError: If a run of another configuration or other images is here.
+        """
+        if self.exists:
+            self._check(settings, records)
+        elif self.path.exists() and any(self.path.glob("checkpoints/ckpt-*")):
+            raise ConfigurationMismatchError(
+                f"{self.path} holds checkpoints but no config.json; give --run_dir another folder"
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        text = {"format": FORMAT, "config": settings.to_dict(), "records": records}
+        write_atomically(self.path / "config.json", json.dumps(text, indent=2) + "\n")
+
+    def _check(self, settings: config.TrainConfig, records: dict[str, Any]) -> None:
+        old_settings, old_records = self.read()
+        lines = config.differences(old_settings, settings)
+        lines += [
+            f"records {key}: {old_records[key]!r} in the run folder, {records[key]!r} now"
+            for key in ("fingerprint", "fold", "fold_fingerprint")
+            if old_records[key] != records[key]
+        ]
+        if lines:
+            raise ConfigurationMismatchError(
+                f"{self.path} holds a run of another configuration:\n  "
+                + "\n  ".join(lines)
+                + f"\nContinue it with --flagfile={self.path / 'flags.txt'}, or start anew with "
+                "another --run_dir (--init_from takes over its weights)."
+            )
+
+    def read(self) -> tuple[config.TrainConfig, dict[str, Any]]:
+        """Reads configuration and records' identity of the run.
+
+        Raises:
+            FileNotFoundError: If no run was started here.
+            ValueError: If the folder was written by an unknown version.
+        """
+        path = self.path / "config.json"
+        if not path.exists():
+            raise FileNotFoundError(
+                f"{self.path} is no run folder: it has no config.json. --run_dir is the folder "
+                "that tools/train_pgan.py wrote."
+            )
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.get("format") != FORMAT:
+            raise ValueError(
+                f"{path} has format {content.get('format')!r}; this version reads {FORMAT}"
+            )
+        return config.TrainConfig.from_dict(content["config"]), content["records"]
+
+    @contextlib.contextmanager
+    def logging_to_file(self) -> Iterator[None]:
+        """Copies the log of this package into log.txt within the block."""
+        handler = logging.FileHandler(self.path / "log.txt", encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logger = logging.getLogger("pgan")
+        level = logger.level
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+            logger.removeHandler(handler)
+            handler.close()
+
+    def append_stats(self, row: dict[str, Any]) -> None:
+        """Appends a line to stats.jsonl."""
+        results.append(self.path / "stats.jsonl", row)
+
+    def read_stats(self) -> list[dict[str, Any]]:
+        """Reads the whole lines of stats.jsonl, oldest first."""
+        return results.read(self.path / "stats.jsonl")
+
+    def rewind_stats(self, images_shown: int) -> None:
+        """Drops the lines of stats.jsonl beyond the checkpoint that a run continues from."""
+        kept = [row for row in self.read_stats() if row["images_shown"] <= images_shown]
+        text = "".join(json.dumps(row) + "\n" for row in kept)
+        write_atomically(self.path / "stats.jsonl", text)

@@ -1,0 +1,335 @@
+"""The training loop: one clock, phases, ticks, checkpoints, resume."""
+
+import contextlib
+import dataclasses
+import logging
+import shlex
+import signal
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from pgan import (
+    checkpoints,
+    config,
+    distribute,
+    losses,
+    monitor,
+    run_folder,
+    schedule,
+    snapshots,
+    training_step,
+)
+from pgan.data import record_reader, record_set
+
+_LOG = logging.getLogger(__name__)
+_REFRESH_SECONDS = 1.0
+
+
+class TrainingDivergedError(RuntimeError):
+    """A loss is no longer finite."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainResult:
+    """What a call of `train` did.
+
+    Attributes:
+        images_shown: The clock at the end.
+        images_trained: Images shown by this call.
+        finished: Whether the run reached its end.
+        signal: Number of the signal that ended the call early, or None.
+    """
+
+    images_shown: int
+    images_trained: int
+    finished: bool
+    signal: int | None
+
+
+class StopRequest:
+    """Turns SIGTERM and Ctrl-C into a wish that the loop grants after the current step."""
+
+    def __init__(self):
+        """No wish yet."""
+        self.signal: int | None = None
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Handles the signals within the block; a second Ctrl-C interrupts at once."""
+
+        def note(number, frame):
+            if self.signal is not None:
+                raise KeyboardInterrupt
+            self.signal = number
+
+        old = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+
+
+def train(
+    settings: config.TrainConfig,
+    records: record_set.RecordSet,
+    run_dir: str,
+    init_from: str | None = None,
+    rates: monitor.RateBook | None = None,
+    show_progress: bool = True,
+    stop: StopRequest | None = None,
+    flag_file: str | None = None,
+) -> TrainResult:
+    """Trains a progressive GAN, or continues the run in the folder.
+
+    Args:
+        settings: Configuration; a continued run must have the same.
+        records: Record set with the findings of `settings.network`.
+        run_dir: The run's folder.
+        init_from: Run folder whose networks a new run starts from; its clock starts at 0.
+        rates: Speeds known from a preflight.
+        show_progress: Whether to draw the live line.
+        stop: Asks the loop to save and end.
+        flag_file: Text of a flag file that repeats the run, kept in the run folder.
+
+    Returns:
+        Where the run stands.
+
+    Raises:
+        ValueError: If the configuration does not fit the records, devices or the folder's run.
+        TrainingDivergedError: If a loss is not finite; the last checkpoint is from before.
+        checkpoints.CheckpointError: If a checkpoint cannot be written, or none can be read.
+    """
+    records.require_findings(settings.network.findings)
+    records.require_resolution(settings.network.resolution)
+    folder = run_folder.RunFolder(run_dir)
+    if init_from and folder.exists:
+        raise ValueError(
+            f"--init_from starts a new run, but {run_dir} already holds one; leave --init_from "
+            "out to continue it, or give another --run_dir"
+        )
+    strategy = distribute.make_strategy(settings.strategy)
+    trainer = _Trainer(settings, records, folder, strategy, rates, show_progress)
+    if trainer.chief:
+        folder.open(settings, run_folder.describe_records(records, settings))
+        if flag_file is not None:
+            run_folder.write_atomically(folder.path / "flags.txt", flag_file)
+    with folder.logging_to_file() if trainer.chief else contextlib.nullcontext():
+        trainer.prepare(init_from)
+        return trainer.run(stop or StopRequest())
+
+
+class _Trainer:
+    """State of one call of `train`."""
+
+    def __init__(self, settings, records, folder, strategy, rates, show_progress):
+        self._settings, self._records, self._folder = settings, records, folder
+        self._strategy = strategy
+        self._plan = schedule.build(settings.schedule, settings.network.resolution)
+        self._labels = records.label_matrix(settings.train_fold)
+        self.chief = distribute.is_chief(strategy)
+        self._show_progress = show_progress and self.chief
+        self._rates = rates or monitor.RateBook(settings.network)
+        with strategy.scope():
+            self._state = training_step.TrainingState(settings)
+        self._steps = training_step.StepBuilder(self._state, settings, strategy, self._labels)
+        for phase in self._plan.phases:  # Batches that cannot be divided are refused now.
+            self._steps.batch_and_pass(phase)
+        self._window = monitor.Window(self._steps.stat_names)
+        self._snapshots = snapshots.Snapshots(self._state, settings, records, folder)
+        self._writer = None
+
+    def prepare(self, init_from):
+        """Restores the newest checkpoint, or starts the networks."""
+        self._checkpoints = checkpoints.Checkpoints(
+            self._state, self._folder.checkpoints, self._settings.keep_checkpoints, self.chief
+        )
+        shown = self._checkpoints.restore()
+        if shown:
+            _LOG.info("continuing %s at %s images", self._folder.path, f"{shown:,}")
+            self._folder.rewind_stats(shown)
+        else:
+            if init_from:
+                path = checkpoints.latest(init_from)
+                checkpoints.restore_networks(
+                    path,
+                    generator=self._state.generator,
+                    discriminator=self._state.discriminator,
+                    averaged=self._state.averaged,
+                )
+                _LOG.info("starting from the networks of %s", path)
+            _LOG.info("starting %s", self._folder.path)
+            if self.chief:
+                self._snapshots.draw_reals()
+        if self.chief:
+            self._writer = tf.summary.create_file_writer(str(self._folder.path))
+
+    def run(self, stop: StopRequest) -> TrainResult:
+        """Steps to the end of the run, or until asked to stop."""
+        plan, state = self._plan, self._state
+        first = shown = int(state.images_shown.numpy())
+        line = monitor.LiveLine(plan, shown, self._show_progress)
+        phase = None
+        saved, saved_at = shown, time.monotonic()
+        try:
+            while shown < plan.total_images and stop.signal is None:
+                if plan.phase_at(shown) is not phase:
+                    phase = plan.phase_at(shown)
+                    step, batches = self._enter(phase, shown)
+                    tick = round(1000 * self._tick_kimg(phase))
+                    refreshed, compiled = time.monotonic(), False
+                    self._window.start()
+                batch = next(batches)
+                stats = step(
+                    batch["images"],
+                    batch["labels"],
+                    tf.constant(shown, tf.int64),
+                    tf.constant(phase.alpha(shown), tf.float32),
+                )
+                before, shown = shown, shown + phase.batch_size
+                state.images_shown.assign(shown)
+                self._window.add(stats, phase.batch_size)
+                if not compiled:
+                    # The first step traces and compiles; it says nothing about speed.
+                    self._check_finite(shown)
+                    self._log_compiled(phase)
+                    compiled = True
+                elif time.monotonic() - refreshed > _REFRESH_SECONDS:
+                    self._refresh(line, phase, shown)
+                    refreshed = time.monotonic()
+                ends = shown >= plan.total_images or plan.phase_at(shown) is not phase
+                if ends or shown // max(tick, 1) != before // max(tick, 1):
+                    self._tick(line, phase, shown)
+                    self._save()
+                    saved, saved_at = shown, time.monotonic()
+                    self._window.start()
+                elif time.monotonic() - saved_at > 60 * self._settings.checkpoint_minutes:
+                    self._check_finite(shown)
+                    began = time.monotonic()
+                    self._save()
+                    saved, saved_at = shown, time.monotonic()
+                    self._window.pause(saved_at - began)
+            if shown > saved:
+                self._check_finite(shown)
+                self._save()
+        finally:
+            line.close()
+            if self._writer is not None:
+                self._writer.close()
+        finished = shown >= plan.total_images
+        _LOG.info("%s at %s images", "finished" if finished else "stopped", f"{shown:,}")
+        return TrainResult(shown, shown - first, finished, stop.signal)
+
+    def _tick_kimg(self, phase):
+        return config.at_resolution(self._settings.tick_kimg, phase.resolution, "--tick_kimg")
+
+    def _enter(self, phase, shown):
+        """Begins a phase: fresh optimizers, its step, its images from the clock on."""
+        state, settings = self._state, self._settings
+        if int(state.phase_start.numpy()) != phase.start:
+            if settings.reset_optimizer and shown:
+                state.generator_optimizer.reset()
+                state.discriminator_optimizer.reset()
+            state.phase_start.assign(phase.start)
+        _LOG.info("%s from %s images, batch %d", phase.name, f"{shown:,}", phase.batch_size)
+        self._entered = time.monotonic()
+
+        def pipeline(context):
+            return record_reader.training_dataset(
+                self._records,
+                phase.resolution,
+                settings.train_fold,
+                batch_size=context.get_per_replica_batch_size(phase.batch_size),
+                seed=settings.seed,
+                start=shown,
+                num_pipelines=context.num_input_pipelines,
+                pipeline_index=context.input_pipeline_id,
+            )
+
+        self._snapshots.enter(phase)
+        dataset = self._strategy.distribute_datasets_from_function(pipeline)
+        return self._steps.build(phase), iter(dataset)
+
+    def _log_compiled(self, phase):
+        seconds = time.monotonic() - self._entered
+        _LOG.info("%s: first step after %.1f s", phase.name, seconds)
+        self._window.restart_clock()
+
+    def _check_finite(self, shown):
+        values = self._window.values()
+        for name, value in values.items():
+            # Gradient norms may overflow where steps are skipped; losses may not.
+            if name in losses.TERM_NAMES and not np.isfinite(value):
+                first = shown - self._window.images
+                message = (
+                    f"{name} is not finite between {first:,} and {shown:,} images; the last "
+                    "checkpoint is from before. A lower --learning_rate or another --seed may "
+                    "help; --precision=float32 if it was not."
+                )
+                _LOG.error(message)
+                raise TrainingDivergedError(message)
+        return values
+
+    def _refresh(self, line, phase, shown):
+        values = self._check_finite(shown)
+        rate = self._window.rate
+        if rate:
+            self._rates.note(phase.resolution, 1.0 / rate)
+        remaining = self._rates.remaining(self._plan, shown)
+        totals = {
+            "D": sum(values[name] for name in losses.DISCRIMINATOR_TERMS if _in_loss(name)),
+            "G": sum(values[name] for name in losses.GENERATOR_TERMS),
+            "real": values["scores/real"],
+            "fake": values["scores/fake"],
+        }
+        line.update(phase, shown, rate, remaining, totals)
+
+    def _tick(self, line, phase, shown):
+        """Writes what there is to see; the step waits."""
+        self._refresh(line, phase, shown)
+        values = self._window.values()
+        row = {
+            **values,
+            "training/alpha": phase.alpha(shown),
+            "training/resolution": phase.resolution,
+            "training/batch_size": phase.batch_size,
+            "training/learning_rate": config.at_resolution(
+                self._settings.learning_rate, phase.resolution, "--learning_rate"
+            ),
+            "training/images_per_second": self._window.rate or 0.0,
+            "training/generator_loss_scale": float(
+                self._state.generator_optimizer.loss_scale.numpy()
+            ),
+            "training/discriminator_loss_scale": float(
+                self._state.discriminator_optimizer.loss_scale.numpy()
+            ),
+            **self._snapshots.critic_scores(shown),
+        }
+        skipped = values["discriminator/skipped"] + values["generator/skipped"]
+        if skipped:
+            _LOG.warning("%d updates with non-finite gradients were skipped", skipped)
+        if self.chief:
+            grid = self._snapshots.draw_fakes(shown)
+            monitor.write_summaries(self._writer, shown, row, grid)
+            self._folder.append_stats(
+                {"images_shown": shown, "phase": phase.name, "steps": self._window.steps, **row}
+            )
+
+    def _save(self):
+        self._checkpoints.save()
+
+
+def _in_loss(name: str) -> bool:
+    return losses.LOSS_TERMS[name] != 0.0
+
+
+def resume_command(arguments: list[str]) -> str:
+    """The shell command that continues a run: the one that started it.
+
+    Args:
+        arguments: `sys.argv` of the tool.
+    """
+    return " ".join(["python", *map(shlex.quote, arguments)])

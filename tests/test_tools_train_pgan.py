@@ -1,0 +1,160 @@
+"""The command as typed: flag files, dry run, refusals, signals, a kill."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pgan import checkpoints, config
+
+_ROOT = pathlib.Path(__file__).parents[1]
+_TOOL = _ROOT / "tools" / "train_pgan.py"
+_TINY = (
+    "--resolution=8",
+    "--latent_size=8",
+    "--fmap_base=64",
+    "--fmap_max=8",
+    "--stage_kimg=0.064",
+    "--fade_kimg=0.064",
+    "--total_kimg=0.192",
+    "--batch_sizes=16",
+    "--tick_kimg=0.064",
+    "--grid_columns=2",
+    "--critic_images=8",
+    "--preflight=off",
+)
+
+
+def test_dry_run_of_the_paper_needs_no_records(run_tool, capsys):
+    run_tool("train_pgan", f"--flagfile={_ROOT / 'nih.flags'}", "--dry_run")
+    text = capsys.readouterr().out
+    assert "generator 23,255,657, discriminator 23,156,335" in text
+    assert "Images: 12,000,000 in" in text
+    rows = re.findall(
+        r"^ +(\d+) px (fade-in|stable) +(\d+) +\d+ +([\d.e+]+) +([\d.e+]+)", text, re.M
+    )
+    assert len(rows) == 17
+    batches = {int(size): int(batch) for size, _, batch, _, _ in rows}
+    assert batches == {4: 128, 8: 128, 16: 128, 32: 128, 64: 64, 128: 32, 256: 16, 512: 8, 1024: 4}
+    assert rows[-1][3:] == ("9600", "12000")
+    assert "GFLOP/s" in text
+    assert "GiB a checkpoint" in text
+
+
+def test_flag_file_of_the_paper_is_the_default_configuration(run_tool, capsys):
+    run_tool("train_pgan", f"--flagfile={_ROOT / 'nih.flags'}", "--dry_run")
+    text = capsys.readouterr().out
+    saved = json.loads(text[text.index("{") : text.index("\n}") + 2])
+    paper = config.TrainConfig(strategy="mirrored").to_dict()
+    assert saved == json.loads(json.dumps(paper))
+
+
+@pytest.mark.parametrize("name", ["nih_small.flags", "phantom.flags"])
+def test_shipped_flag_files_are_valid(run_tool, capsys, name):
+    run_tool("train_pgan", f"--flagfile={_ROOT / name}", "--dry_run")
+    assert "Parameters: generator" in capsys.readouterr().out
+
+
+def test_measured_dry_run_times_every_stage(run_tool, capsys):
+    run_tool("train_pgan", *_TINY, "--dry_run", "--measure", "--preflight=full")
+    text = capsys.readouterr().out
+    rows = re.findall(r"^ +(\d+) px .* ([\d.e-]+) +([\d.e+]+) +([\d.]+) GiB$", text, re.M)
+    assert [int(row[0]) for row in rows] == [4, 8, 8]
+    assert all(float(seconds) > 0 and float(gib) > 0.1 for _, seconds, _, gib in rows)
+    assert "by the steps measured here" in text
+
+
+def test_a_run_through_the_tool(run_tool, capsys, phantom_records, tmp_path):
+    run_dir = tmp_path / "run"
+    arguments = (*_TINY, f"--records={phantom_records.path}", f"--run_dir={run_dir}")
+    assert run_tool("train_pgan", *arguments) == 0
+    assert "finished at 192 images" in capsys.readouterr().out
+    # The flags it wrote repeat the run: same configuration, so the same folder accepts them.
+    assert run_tool("train_pgan", f"--flagfile={run_dir / 'flags.txt'}") == 0
+    capsys.readouterr()
+    assert run_tool("train_pgan", *arguments, "--fmap_max=16") == 1
+    assert "fmap_max: 8 in the run folder, 16 now" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (("--records=",), "--records is needed"),
+        (("--records=/nowhere",), "tools/build_records.py"),
+        (("--resolution=24",), "--resolution must be a power of two"),
+        (("--resolution=64", "--total_kimg=9"), "max_resolution=64"),
+        (("--batch_sizes=6",), "no multiple of the minibatch-stddev group of 4"),
+        (("--strategy=mirrored", "--batch_sizes=5"), "divided over 2 replicas"),
+        (("--train_fold=training",), "training"),
+        (("--precision=float64",), "precision"),
+        (("stray",), "stray"),
+    ],
+)
+def test_bad_input_is_answered_before_anything_is_written(
+    run_tool, capsys, phantom_records, tmp_path, changes, message
+):
+    run_dir = tmp_path / "run"
+    arguments = (*_TINY, f"--records={phantom_records.path}", f"--run_dir={run_dir}")
+    assert run_tool("train_pgan", *arguments, *changes) != 0
+    printed = capsys.readouterr()
+    assert message in printed.err + printed.out
+    assert not (run_dir / "config.json").exists()
+
+
+def _start(records, run_dir):
+    # Enough images that the run is still going when the signal comes.
+    arguments = [*_TINY, "--total_kimg=2", f"--records={records.path}", f"--run_dir={run_dir}"]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return subprocess.Popen(
+        [sys.executable, str(_TOOL), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+    )
+
+
+def _wait_for_checkpoint(run_dir, child, after=-1):
+    for _ in range(1200):
+        numbers = [int(p.stem.split("-")[1]) for p in run_dir.glob("checkpoints/ckpt-*.index")]
+        if numbers and max(numbers) > after:
+            return max(numbers)
+        assert child.poll() is None, "the run ended before it was interrupted"
+        time.sleep(0.1)
+    raise AssertionError("no checkpoint within two minutes")
+
+
+@pytest.mark.slow
+def test_sigterm_saves_and_a_kill_loses_nothing_that_was_saved(phantom_records, tmp_path):
+    interrupted, whole = tmp_path / "interrupted", tmp_path / "whole"
+    child = _start(phantom_records, interrupted)
+    _wait_for_checkpoint(interrupted, child)
+    child.send_signal(signal.SIGTERM)
+    out, _ = child.communicate(timeout=120)
+    assert child.returncode == 128 + signal.SIGTERM
+    assert re.search(r"saved at [\d,]+ images; continue with\n +python .*train_pgan.py", out)
+    saved = checkpoints.load_generator(str(interrupted))[1].images_shown
+
+    child = _start(phantom_records, interrupted)
+    _wait_for_checkpoint(interrupted, child, after=saved)
+    child.kill()
+    child.communicate()
+
+    for run_dir in (interrupted, whole):
+        child = _start(phantom_records, run_dir)
+        out, _ = child.communicate(timeout=300)
+        assert child.returncode == 0
+        assert "finished at 2,000 images" in out
+    paths = [checkpoints.latest(str(run_dir)) for run_dir in (interrupted, whole)]
+    for name, _ in tf.train.list_variables(paths[0]):
+        if "save_counter" not in name and "OBJECT_GRAPH" not in name:
+            values = [tf.train.load_variable(path, name) for path in paths]
+            np.testing.assert_array_equal(*values, err_msg=name)
