@@ -1,0 +1,128 @@
+"""From one grey image to its pixels at every resolution, and their lossless encoding.
+
+All levels come from the unrounded original: an exact box filter to the largest level, then 2x2
+means in float32, and each level is rounded once. Rounding level by level would add noise of up to
+half a grey value per level.
+"""
+
+import io
+from collections.abc import Mapping
+
+import numpy as np
+from PIL import Image
+
+SMALLEST = 4
+
+# How pixels of one level are stored; chosen by measurement on chest radiographs (BUILD_NOTES.md).
+# At 64 px and below PNG saves at most a third of files that are small anyway, and its decoder
+# costs several times the rest of the input pipeline. From 128 px on PNG halves the disk, and a
+# training step is slow enough to hide the decoder.
+LARGEST_RAW = 64
+
+# zlib level of the PNGs. 6 would make them 10 % smaller and encoding three to four times slower.
+PNG_COMPRESSION = 3
+
+
+def resolutions(max_resolution: int) -> tuple[int, ...]:
+    """4, 8, ..., max_resolution.
+
+    Raises:
+      ValueError: max_resolution is no power of two from 4 up.
+    """
+    if max_resolution < SMALLEST or max_resolution & (max_resolution - 1):
+        raise ValueError(f"A resolution is a power of two from 4 up, got {max_resolution}.")
+    return tuple(2**level for level in range(2, max_resolution.bit_length()))
+
+
+def pad_to_square(image: np.ndarray) -> np.ndarray:
+    """Centres [H, W] in a square of the longer side, black around it."""
+    height, width = image.shape
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    return np.pad(image, ((top, side - height - top), (left, side - width - left)))
+
+
+def box_filter(image: np.ndarray, side: int) -> np.ndarray:
+    """Mean over the area that each output pixel covers, also where it cuts through input pixels.
+
+    Args:
+      image: float32 [S, S] with S >= side.
+      side: of the output.
+
+    Returns:
+      float32 [side, side].
+    """
+    source = image.shape[0]
+    if source % side == 0:
+        factor = source // side
+        return image.reshape(side, factor, side, factor).mean((1, 3), dtype=np.float32)
+    edges = np.arange(side + 1) * (source / side)
+    edges[-1] = source
+    whole = np.minimum(edges.astype(int), source - 1)
+    part = (edges - whole)[:, None]
+    values = image.astype(np.float64)
+    for _ in range(2):
+        # The integral of a row of pixels up to each edge; differences are sums over output pixels.
+        sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
+        integral = sums[whole] + part * values[whole]
+        values = (np.diff(integral, axis=0) * (side / source)).T
+    return values.astype(np.float32)
+
+
+def levels(image: np.ndarray, wanted: tuple[int, ...], max_resolution: int) -> dict:
+    """The image at the wanted resolutions.
+
+    Args:
+      image: uint8 or floating [H, W] with values in [0, 255].
+      wanted: the resolutions to return, powers of two up to max_resolution.
+      max_resolution: the largest level; smaller levels are means of it.
+
+    Returns:
+      {resolution: uint8 [resolution, resolution]}.
+
+    Raises:
+      ValueError: the image is no grey image of that range, or smaller than max_resolution.
+    """
+    if image.ndim != 2:
+        raise ValueError(f"expected a grey image [H, W], got shape {image.shape}")
+    if max(image.shape) < max_resolution:
+        height, width = image.shape
+        raise ValueError(
+            f"the image has {width}x{height} px, less than the {max_resolution} px asked for; "
+            f"ask for a smaller --max_resolution"
+        )
+    values = pad_to_square(image).astype(np.float32)
+    if not (values.min() >= 0 and values.max() <= 255):
+        raise ValueError(
+            f"grey values must be finite and in [0, 255], got {values.min()} to {values.max()}"
+        )
+    result = {}
+    values = box_filter(values, max_resolution)
+    for resolution in reversed(resolutions(max_resolution)):
+        if resolution < values.shape[0]:
+            values = box_filter(values, resolution)
+        if resolution in wanted:
+            result[resolution] = np.rint(values).astype(np.uint8)
+    return result
+
+
+def choose_encoding(resolution: int) -> str:
+    """Chooses "raw" or "png", whichever serves training better at this resolution."""
+    return "raw" if resolution <= LARGEST_RAW else "png"
+
+
+def encode(pixels: np.ndarray, encoding: str) -> bytes:
+    """uint8 [R, R] as bytes, "raw" in row order or as an 8-bit grey "png"."""
+    if encoding == "raw":
+        return pixels.tobytes()
+    with io.BytesIO() as stream:
+        Image.fromarray(pixels).save(stream, "PNG", compress_level=PNG_COMPRESSION)
+        return stream.getvalue()
+
+
+def encode_levels(image: np.ndarray, encodings: Mapping[int, str], max_resolution: int) -> dict:
+    """{resolution: bytes} for every resolution in `encodings`, which maps it to "raw" or "png"."""
+    pixels = levels(image, tuple(encodings), max_resolution)
+    return {
+        resolution: encode(pixels[resolution], encodings[resolution]) for resolution in encodings
+    }

@@ -1,0 +1,83 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pgan.data import pyramid
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
+
+
+def test_resolutions():
+    assert pyramid.resolutions(32) == (4, 8, 16, 32)
+
+
+@pytest.mark.parametrize("size", [0, 2, 3, 48, -8])
+def test_resolutions_are_powers_of_two(size):
+    with pytest.raises(ValueError, match=f"power of two.*got {size}"):
+        pyramid.resolutions(size)
+
+
+def test_box_filter_of_cut_pixels_by_hand():
+    # Three pixels onto two: each output covers one and a half.
+    image = np.tile(np.float32([0, 30, 90]), (3, 1))
+    expected = [(0 + 15) / 1.5, (15 + 90) / 1.5]
+    np.testing.assert_allclose(pyramid.box_filter(image, 2), [expected, expected], rtol=1e-6)
+
+
+@pytest.mark.parametrize("source", [20, 27, 33])
+def test_box_filter_is_the_mean_of_an_enlarged_image(source):
+    image = noise(source, source).astype(np.float32)
+    large = image.repeat(16, 0).repeat(16, 1)  # integer factors both ways
+    expected = large.reshape(16, source, 16, source).mean((1, 3))
+    np.testing.assert_allclose(pyramid.box_filter(image, 16), expected, rtol=1e-5)
+
+
+def test_levels_come_from_the_original_and_are_rounded_once():
+    image = noise(32, 32)
+    levels = pyramid.levels(image, (4, 8, 16, 32), 32)
+    for size, pixels in levels.items():
+        factor = 32 // size
+        exact = image.reshape(size, factor, size, factor).astype(float).mean((1, 3))
+        assert pixels.dtype == np.uint8
+        np.testing.assert_array_equal(pixels, np.rint(exact))
+    stepwise = np.rint(levels[8].reshape(4, 2, 4, 2).mean((1, 3)))
+    assert (levels[4] != stepwise).any()  # which rounding level by level would give
+
+
+def test_float_images_keep_their_fractions_until_the_end():
+    image = np.full((8, 8), 10.25, np.float32)
+    image[:, ::2] += 0.5  # mean 10.5 is not 10
+    image[0, 0] += 8
+    assert pyramid.levels(image, (4,), 8)[4][0, 0] == np.rint(10.5 + 2)
+
+
+def test_images_that_are_not_square_are_centred_on_black():
+    image = np.full((8, 4), 200, np.uint8)
+    expected = np.zeros((8, 8))
+    expected[:, 2:6] = 200
+    np.testing.assert_array_equal(pyramid.levels(image, (8,), 8)[8], expected)
+
+
+@pytest.mark.parametrize(
+    "image, message",
+    [
+        (np.zeros((8, 8), np.uint8), "8x8 px, less than the 16"),
+        (np.zeros((16, 16, 3), np.uint8), "grey image"),
+        (np.full((16, 16), 256.0), "0, 255"),
+        (np.full((16, 16), np.nan), "finite"),
+    ],
+)
+def test_levels_refuse(image, message):
+    with pytest.raises(ValueError, match=message):
+        pyramid.levels(image, (16,), 16)
+
+
+def test_encodings_are_lossless():
+    pixels = noise(16, 16)
+    raw, png = pyramid.encode(pixels, "raw"), pyramid.encode(pixels, "png")
+    np.testing.assert_array_equal(np.frombuffer(raw, np.uint8).reshape(16, 16), pixels)
+    np.testing.assert_array_equal(Image.open(io.BytesIO(png)), pixels)
