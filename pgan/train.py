@@ -26,6 +26,7 @@ from pgan.data import record_reader, record_set
 
 _LOG = logging.getLogger(__name__)
 _REFRESH_SECONDS = 1.0
+_STEPS_BETWEEN_AGREEMENTS = 16
 
 
 class TrainingDivergedError(RuntimeError):
@@ -58,7 +59,7 @@ class StopRequest:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Handles the signals within the block; a second Ctrl-C interrupts at once."""
+        """Handles the signals within the block; a second one interrupts at once."""
 
         def note(number, frame):
             if self.signal is not None:
@@ -117,9 +118,12 @@ def train(
         folder.open(settings, run_folder.describe_records(records, settings))
         if flag_file is not None:
             run_folder.write_atomically(folder.path / "flags.txt", flag_file)
-    with folder.logging_to_file() if trainer.chief else contextlib.nullcontext():
+    stop = stop or StopRequest()
+    log = folder.logging_to_file() if trainer.chief else contextlib.nullcontext()
+    # Listening begins after the strategy exists: TensorFlow's takes SIGTERM for itself.
+    with log, stop.listening():
         trainer.prepare(init_from)
-        return trainer.run(stop or StopRequest())
+        return trainer.run(stop)
 
 
 class _Trainer:
@@ -141,6 +145,7 @@ class _Trainer:
         self._window = monitor.Window(self._steps.stat_names)
         self._snapshots = snapshots.Snapshots(self._state, settings, records, folder)
         self._writer = None
+        self._looks = 0
 
     def prepare(self, init_from):
         """Restores the newest checkpoint, or starts the networks."""
@@ -175,7 +180,7 @@ class _Trainer:
         phase = None
         saved, saved_at = shown, time.monotonic()
         try:
-            while shown < plan.total_images and stop.signal is None:
+            while shown < plan.total_images and not self._agreed_to_stop(stop):
                 if plan.phase_at(shown) is not phase:
                     phase = plan.phase_at(shown)
                     step, batches = self._enter(phase, shown)
@@ -221,7 +226,24 @@ class _Trainer:
                 self._writer.close()
         finished = shown >= plan.total_images
         _LOG.info("%s at %s images", "finished" if finished else "stopped", f"{shown:,}")
-        return TrainResult(shown, shown - first, finished, stop.signal)
+        return TrainResult(shown, shown - first, finished, None if finished else stop.signal)
+
+    def _agreed_to_stop(self, stop):
+        """Whether any worker was asked to stop; all workers say so before the same step."""
+        if not isinstance(self._strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            return stop.signal is not None
+        self._looks += 1
+        if self._looks % _STEPS_BETWEEN_AGREEMENTS:
+            return False
+        if not float(self._count_wishes(tf.constant(float(stop.signal is not None)))):
+            return False
+        stop.signal = stop.signal or signal.SIGTERM
+        return True
+
+    @tf.function
+    def _count_wishes(self, own):
+        wishes = self._strategy.run(lambda: own)
+        return self._strategy.reduce(tf.distribute.ReduceOp.SUM, wishes, axis=None)
 
     def _tick_kimg(self, phase):
         return config.at_resolution(self._settings.tick_kimg, phase.resolution, "--tick_kimg")

@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -158,3 +159,56 @@ def test_sigterm_saves_and_a_kill_loses_nothing_that_was_saved(phantom_records, 
         if "save_counter" not in name and "OBJECT_GRAPH" not in name:
             values = [tf.train.load_variable(path, name) for path in paths]
             np.testing.assert_array_equal(*values, err_msg=name)
+
+
+@pytest.mark.slow
+def test_two_workers_train_one_run_and_stop_together(phantom_records, tmp_path):
+    ports = _free_ports(2)
+    cluster = {"worker": [f"localhost:{port}" for port in ports]}
+    arguments = [
+        *_TINY,
+        "--initial_resolution=8",
+        "--total_kimg=400",
+        "--tick_kimg=0.512",
+        "--strategy=multi_worker",
+        f"--records={phantom_records.path}",
+        f"--run_dir={tmp_path / 'run'}",
+    ]
+    children = [
+        subprocess.Popen(
+            [sys.executable, str(_TOOL), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={
+                **os.environ,
+                "TF_CONFIG": json.dumps(
+                    {"cluster": cluster, "task": {"type": "worker", "index": i}}
+                ),
+            },
+        )
+        for i in range(2)
+    ]
+    try:
+        _wait_for_checkpoint(tmp_path / "run", children[0])
+        # The one that is not the chief is told; the chief has to hear of it.
+        children[1].send_signal(signal.SIGTERM)
+        outputs = [child.communicate(timeout=120) for child in children]
+    finally:
+        for child in children:
+            child.kill()
+    assert [child.returncode for child in children] == [128 + signal.SIGTERM] * 2, outputs
+    rows = (tmp_path / "run" / "stats.jsonl").read_text().splitlines()
+    assert all(np.isfinite(json.loads(row)["scores/real"]) for row in rows)
+    saved = checkpoints.load_generator(str(tmp_path / "run"))[1].images_shown
+    assert all(f"saved at {saved:,} images" in out for out, _ in outputs)
+
+
+def _free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for opened in sockets:
+        opened.bind(("localhost", 0))
+    ports = [opened.getsockname()[1] for opened in sockets]
+    for opened in sockets:
+        opened.close()
+    return ports

@@ -88,24 +88,16 @@ def main(argv: list[str]) -> int | None:
 
     folder = run_folder.RunFolder(_RUN_DIR.value)
     rates = monitor.RateBook(settings.network)
-    stop = train.StopRequest()
-    with stop.listening():
-        reports_path = folder.path / "preflight.json"
-        if settings.preflight != "off" and not folder.exists:
-            reports = preflight.run(settings)
-            folder.path.mkdir(parents=True, exist_ok=True)
-            preflight.save(reports, reports_path)
-        for report in preflight.load(reports_path):
-            rates.note(report.resolution, report.seconds_per_image)
-        result = train.train(
-            settings,
-            records,
-            _RUN_DIR.value,
-            _INIT_FROM.value,
-            rates,
-            stop=stop,
-            flag_file=_flag_file(),
-        )
+    reports_path = folder.path / "preflight.json"
+    if settings.preflight != "off" and not folder.exists:
+        reports = preflight.run(settings)
+        folder.path.mkdir(parents=True, exist_ok=True)
+        preflight.save(reports, reports_path)
+    for report in preflight.load(reports_path):
+        rates.note(report.resolution, report.seconds_per_image)
+    result = train.train(
+        settings, records, _RUN_DIR.value, _INIT_FROM.value, rates, flag_file=_flag_file()
+    )
     if result.signal is not None:
         print(
             f"saved at {result.images_shown:,} images; continue with\n"
