@@ -36,11 +36,12 @@ def describe_records(records: record_set.RecordSet, settings: config.TrainConfig
     """Identity of the images that a run is trained on, for the run folder and the model card.
 
     Returns:
-        Name and fingerprint of the record set; name, size and fingerprint of the training fold.
+        Name, origin and fingerprint of the record set; name, size and fingerprint of the training fold.
     """
     fold = settings.train_fold
     return {
         "name": records.name,
+        "origin": records.manifest["origin"],
         "fingerprint": records.fingerprint,
         "fold": fold,
         "fold_size": records.fold_size(fold),

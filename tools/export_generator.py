@@ -1,0 +1,67 @@
+"""Exports the averaged generator of a run for TensorFlow Serving and tools/synthesize_images.py.
+
+    python tools/export_generator.py --run_dir=runs/nih --output=exports --name=nih
+    python tools/export_generator.py --run_dir=runs/nih --name=nih_early --allow_unfinished
+
+Writes <output>/<name>/<version>/, loads it again in a fresh process and compares it with the run's
+generator before it gets that name.
+"""
+
+import os
+import sys
+
+from absl import app, flags, logging
+
+_RUN_DIR = flags.DEFINE_string("run_dir", None, "Run folder of tools/train_pgan.py.", required=True)
+_OUTPUT = flags.DEFINE_string("output", "exports", "Folder of exports.")
+_NAME = flags.DEFINE_string("name", None, "Name of the model.", required=True)
+_VERSION = flags.DEFINE_integer("version", None, "Number of the version; the next by default.")
+_ALLOW_UNFINISHED = flags.DEFINE_boolean(
+    "allow_unfinished", False, "Export a run before its end, at the resolution it has reached."
+)
+_LICENSE = flags.DEFINE_string(
+    "model_license", "not stated", "Terms under which the model is passed on, for its card."
+)
+
+
+def main(argv: list[str]) -> int | None:
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
+
+    from pgan import checkpoints, export
+
+    generator, info = checkpoints.load_generator(_RUN_DIR.value)
+    result = export.write(
+        generator,
+        info,
+        _OUTPUT.value,
+        _NAME.value,
+        _VERSION.value,
+        _ALLOW_UNFINISHED.value,
+        _LICENSE.value,
+    )
+    card = result.card
+    print(
+        f"checked in a fresh process: pixels within {result.deviation:.1e} of the generator's "
+        f"(range -1 to 1, allowed {export.TOLERANCE:g})\n"
+        f"{card['resolution']} px, {card['parameters']:,} parameters, {card['images_shown']:,} "
+        f"images shown, fingerprint {card['fingerprint'][:16]}\n"
+        f"models.config for TensorFlow Serving:\n{export.models_config(_OUTPUT.value)}"
+        f"export: {result.path}"
+    )
+    return None
+
+
+def _run(argv: list[str]) -> int | None:
+    """Turns errors that a user can mend into one message instead of a traceback."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.set_verbosity(logging.WARNING)  # Saving logs a line of argument names per signature.
+    try:
+        return main(argv)
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    app.run(_run)

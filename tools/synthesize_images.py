@@ -1,0 +1,104 @@
+"""Draws synthetic images from an export of tools/export_generator.py.
+
+    python tools/synthesize_images.py --export=exports/nih/1 --output=synthetic/pairs --count=1000
+        --findings="Cardiomegaly=1,Effusion=0.5"
+    python tools/synthesize_images.py --export=exports/nih/1 --output=records/nih_synthetic
+        --label_records=records/nih --fold=train --format=records
+
+The same command again continues after an interruption. Image i is a function of generator, seed, i
+and its labels: neither the batch size nor what else is drawn changes it.
+"""
+
+import os
+import sys
+
+from absl import app, flags
+
+_EXPORT = flags.DEFINE_string("export", None, "Export, <output>/<name>/<version>.", required=True)
+_OUTPUT = flags.DEFINE_string("output", None, "Folder of the images.", required=True)
+_COUNT = flags.DEFINE_integer("count", None, "Number of images; every row of labels once if unset.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of all images.")
+_FORMAT = flags.DEFINE_enum(
+    "format", "png", ["png", "records"], "PNG files with labels.csv, or a record set."
+)
+_FINDINGS = flags.DEFINE_string(
+    "findings", None, 'What every image shows: "Cardiomegaly=1,Effusion=0.5" or "No Finding".'
+)
+_LABELS_CSV = flags.DEFINE_string(
+    "labels_csv",
+    None,
+    "Label rows: columns are findings, and count if rows are for several images.",
+)
+_UNIFORM_CLASS = flags.DEFINE_boolean("uniform_class", False, "One finding an image, in turn.")
+_LABEL_RECORDS = flags.DEFINE_string(
+    "label_records", None, "Record set whose label rows are used, in order."
+)
+_FOLD = flags.DEFINE_string("fold", "train", "Fold of --label_records.")
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", None, "Images drawn at once; by resolution if unset.", lower_bound=1
+)
+_WORKERS = flags.DEFINE_integer(
+    "workers", 0, "Processes that encode for --format=records; 0: none.", lower_bound=0
+)
+
+
+def _plan(findings: tuple[str, ...]):
+    """The label plan that exactly one of four flags asks for."""
+    from pgan import label_plan
+
+    if _FINDINGS.value is not None:
+        return label_plan.same_for_all(_FINDINGS.value, findings)
+    if _LABELS_CSV.value is not None:
+        return label_plan.from_csv(_LABELS_CSV.value, findings)
+    if _UNIFORM_CLASS.value:
+        return label_plan.one_finding_each(findings)
+    return label_plan.from_records(_LABEL_RECORDS.value, _FOLD.value, findings)
+
+
+def main(argv: list[str]) -> int | None:
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
+    sources = (_FINDINGS, _LABELS_CSV, _UNIFORM_CLASS, _LABEL_RECORDS)
+    if sum(flag.value not in (None, False) for flag in sources) != 1:
+        names = ", ".join(f"--{flag.name}" for flag in sources)
+        raise app.UsageError(f"give exactly one of {names}")
+
+    from pgan import model_card
+
+    # Before TensorFlow is loaded, so that a wrong flag is answered at once.
+    plan = _plan(tuple(model_card.read(_EXPORT.value)["findings"]))
+
+    from pgan import synthesis, synthetic_sets
+
+    count = len(plan.rows) if _COUNT.value is None else _COUNT.value
+    order = synthetic_sets.Order(synthesis.load(_EXPORT.value), plan, count, _SEED.value)
+    if _FORMAT.value == "png":
+        result = synthetic_sets.write_png_set(order, _OUTPUT.value, _BATCH_SIZE.value)
+    else:
+        result = synthetic_sets.write_record_set(
+            order, _OUTPUT.value, _BATCH_SIZE.value, _WORKERS.value
+        )
+    if result.drawn:
+        print(
+            f"{result.drawn:,} images in {result.seconds:.1f} s: "
+            f"{result.images_per_hour:,.0f} images per hour"
+        )
+    print(f"{count:,} images: {_OUTPUT.value}\nsheet: {_OUTPUT.value}/{synthetic_sets.SHEET}")
+    return None
+
+
+def _run(argv: list[str]) -> int | None:
+    """Turns errors that a user can mend into one message instead of a traceback."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        return main(argv)
+    except KeyboardInterrupt:
+        print("interrupted; the same command again continues", file=sys.stderr)
+        return 130
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    app.run(_run)
