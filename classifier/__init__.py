@@ -1,0 +1,1 @@
+"""Judges of radiographs: classifiers, readers and the statistics of their decisions."""

@@ -1,0 +1,1 @@
+"""Training of one generator by several hospitals that keep their radiographs."""
