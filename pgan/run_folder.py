@@ -36,7 +36,7 @@ def describe_records(records: record_set.RecordSet, settings: config.TrainConfig
     """Identity of the images that a run is trained on, for the run folder and the model card.
 
     Returns:
-        Name, origin and fingerprint of the record set; name, size and fingerprint of the training fold.
+        Name, origin and fingerprint of the record set; name, size and fingerprint of its fold.
     """
     fold = settings.train_fold
     return {
