@@ -18,7 +18,7 @@ import tensorflow as tf
 import tqdm
 from PIL import Image
 
-from pgan import checkpoints, serving_graph, synthesis
+from pgan import checkpoints, plots, serving_graph, synthesis
 from pgan.data import manifest, record_reader, record_set
 from pgan.metrics import features, frechet
 
@@ -233,6 +233,48 @@ def evaluate(
             }
         )
     return rows
+
+
+def comparison_grid(
+    records: record_set.RecordSet,
+    synthetic: Synthetic,
+    fold: str,
+    findings: int = 4,
+    columns: int = 10,
+    seed: int = 0,
+) -> Image.Image:
+    """Draws real images above synthetic ones, for no finding and the most frequent findings.
+
+    Args:
+        records: The real images.
+        synthetic: A generator; each of its images is drawn for the labels of the real one above.
+        fold: Fold of the real images.
+        findings: How many findings.
+        columns: Images of a row, at most.
+        seed: Of the synthetic images.
+
+    Returns:
+        The picture.
+
+    Raises:
+        ValueError: If the synthetic images exist already, without labels to draw them for.
+    """
+    if synthetic.findings is None:
+        raise ValueError("--grid needs a generator: give --run_dir or --export")
+    labels = records.label_matrix(fold)
+    frequent = np.argsort(-labels.sum(axis=0), kind="stable")[:findings]
+    chosen = [("No finding", np.flatnonzero(~labels.any(axis=1))[:columns])]
+    chosen += [(records.findings[i], np.flatnonzero(labels[:, i])[:columns]) for i in frequent]
+    last = 1 + max(places.max(initial=0) for _, places in chosen)
+    reals = np.concatenate(list(real_images(records, synthetic.resolution, fold, int(last))))
+    rows, names = [], []
+    for name, places in chosen:
+        if len(places):
+            drawn = np.concatenate(list(synthetic.draw(labels[places], seed)))
+            rows += [reals[places], drawn]
+            names += [f"{name}: real", f"{name}: synthetic"]
+    title = f"{records.name}, fold {fold}, above {synthetic.name}, {synthetic.resolution} px"
+    return plots.image_grid(rows, names, title)
 
 
 def _in_batches(images: Iterator[np.ndarray]) -> Batches:

@@ -93,3 +93,13 @@ def test_wrong_sets_are_refused(records):
         evaluate(evaluation.Synthetic(**source, trained_on=seen))
     with pytest.raises(ValueError, match="has no r0032 shards"):
         evaluate(evaluation.Synthetic(**{**source, "resolution": 32}))
+
+
+def test_grid_shows_reals_above_images_for_their_labels(records, tmp_path):
+    schedule = config.ScheduleConfig(stage_kimg="1", fade_kimg="1", total_kimg=6, batch_sizes="8")
+    export = tiny_runs.make_export(tmp_path, images_shown=6000, network=_NETWORK, schedule=schedule)
+    synthetic = evaluation.from_export(export)
+    picture = evaluation.comparison_grid(records, synthetic, "train", findings=1, columns=3)
+    assert np.asarray(picture).std() > 0
+    with pytest.raises(ValueError, match="--grid needs a generator"):
+        evaluation.comparison_grid(records, evaluation.from_folder(records.path), "train")

@@ -23,6 +23,9 @@ _EXPORT = flags.DEFINE_string("export", None, "Exported generator, <output>/<nam
 _SYNTHETIC = flags.DEFINE_string("synthetic", None, "Output of tools/synthesize_images.py.")
 _COUNT = flags.DEFINE_integer("count", None, "Images of each set; the whole --fold if unset.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of images drawn here.")
+_GRID = flags.DEFINE_string(
+    "grid", None, "PNG file for real images of --fold above synthetic ones."
+)
 _OUTPUT = flags.DEFINE_string("output", "results.jsonl", "File to which the rows are appended.")
 
 
@@ -44,6 +47,11 @@ def main(argv: list[str]) -> None:
         synthetic = evaluation.from_export(_EXPORT.value)
     else:
         synthetic = evaluation.from_folder(_SYNTHETIC.value)
+    if _GRID.value:
+        evaluation.comparison_grid(records, synthetic, _FOLD.value, seed=_SEED.value).save(
+            _GRID.value
+        )
+        print(f"grid: {_GRID.value}")
     rows = evaluation.evaluate(
         records,
         synthetic,
