@@ -39,6 +39,8 @@ class Synthetic:
         facts: JSON types that identify the source.
         trained_on: Fingerprint of the fold that the generator was trained on, if known.
         findings: Vocabulary of the labels; None if the images exist already.
+        preparation: What was done to the images that the generator was trained on, see
+            `RecordSet.preparation`; None if not known.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Synthetic:
     facts: dict[str, Any]
     trained_on: str | None = None
     findings: tuple[str, ...] | None = None
+    preparation: dict[str, Any] | None = None
 
 
 def from_run(run_dir: str) -> Synthetic:
@@ -72,6 +75,7 @@ def from_run(run_dir: str) -> Synthetic:
         {"run": name, "images_shown": info.images_shown},
         info.records["fold_fingerprint"],
         info.network.findings,
+        info.records.get("preparation"),
     )
 
 
@@ -90,6 +94,7 @@ def from_export(path: str) -> Synthetic:
         {"generator": generator.name, "generator_fingerprint": generator.fingerprint},
         generator.card["training_records"]["fold_fingerprint"],
         generator.findings,
+        generator.card["training_records"].get("preparation"),
     )
 
 
@@ -107,7 +112,13 @@ def from_folder(path: str) -> Synthetic:
         def draw(labels, seed):
             return real_images(records, resolution, "all", len(labels))
 
-        return Synthetic(folder.name, resolution, draw, {"fingerprint": records.fingerprint})
+        return Synthetic(
+            folder.name,
+            resolution,
+            draw,
+            {"fingerprint": records.fingerprint},
+            preparation=records.preparation,
+        )
     files = sorted(folder.rglob("images/**/*.png"))
     if not files:
         raise ValueError(f"{path} holds neither a record set nor images/**/*.png")
@@ -187,6 +198,7 @@ def evaluate(
         )
     if synthetic.findings is not None:
         records.require_findings(synthetic.findings)
+    records.require_preparation(synthetic.preparation, synthetic.name)
     count = records.fold_size(held_out_fold) if count is None else count
     for fold in (held_out_fold, train_fold):
         if not 2 <= count <= records.fold_size(fold):
@@ -195,7 +207,7 @@ def evaluate(
                 f"{records.fold_size(fold)}; --count must be from 2 to that"
             )
     size = synthetic.resolution
-    labels = records.label_matrix(held_out_fold)[:count]
+    labels = records.condition_matrix(held_out_fold)[:count]
 
     def reals(fold):
         return real_images(records, size, fold, count)
@@ -261,7 +273,7 @@ def comparison_grid(
     """
     if synthetic.findings is None:
         raise ValueError("--grid needs a generator: give --run_dir or --export")
-    labels = records.label_matrix(fold)
+    labels = records.condition_matrix(fold)
     frequent = np.argsort(-labels.sum(axis=0), kind="stable")[:findings]
     chosen = [("No finding", np.flatnonzero(~labels.any(axis=1))[:columns])]
     chosen += [(records.findings[i], np.flatnonzero(labels[:, i])[:columns]) for i in frequent]

@@ -60,7 +60,7 @@ def from_records(path: str | os.PathLike, fold: str, findings: Sequence[str]) ->
     # Only the table is read, whose checksum is always compared; shards are not needed.
     records = record_set.RecordSet.open(path, verify="size")
     records.require_findings(tuple(findings))
-    rows = records.label_matrix(fold)
+    rows = records.condition_matrix(fold)
     if not len(rows):
         raise ValueError(f"the fold {fold!r} of {path} is empty")
     origin = {

@@ -55,14 +55,20 @@ def classification_loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     with the number of findings, about 9.7 for 14 findings and zero logits.
 
     Args:
-        labels: float32 [N, L] in [0, 1].
+        labels: float32 [N, L] in [0, 1]; NaN where unknown, which costs nothing.
         logits: float32 [N, L].
 
     Returns:
         float32 [N]; zeros where L is 0.
     """
-    losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
-    return tf.reduce_sum(losses, axis=-1)
+    known = tf.math.is_finite(labels)
+    losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=condition(labels), logits=logits)
+    return tf.reduce_sum(tf.where(known, losses, tf.zeros_like(losses)), axis=-1)
+
+
+def condition(labels: tf.Tensor) -> tf.Tensor:
+    """Labels as the generator takes them: unknown ones (NaN) as absent."""
+    return tf.where(tf.math.is_finite(labels), labels, tf.zeros_like(labels))
 
 
 def interpolate(real: tf.Tensor, fake: tf.Tensor, mix: tf.Tensor) -> tf.Tensor:

@@ -36,7 +36,8 @@ def describe_records(records: record_set.RecordSet, settings: config.TrainConfig
     """Identity of the images that a run is trained on, for the run folder and the model card.
 
     Returns:
-        Name, origin and fingerprint of the record set; name, size and fingerprint of its fold.
+        Name, origin and fingerprint of the record set; name, size and fingerprint of its fold;
+        what was done to the images.
     """
     fold = settings.train_fold
     return {
@@ -46,6 +47,7 @@ def describe_records(records: record_set.RecordSet, settings: config.TrainConfig
         "fold": fold,
         "fold_size": records.fold_size(fold),
         "fold_fingerprint": records.fold_fingerprint(fold),
+        "preparation": records.preparation,
     }
 
 

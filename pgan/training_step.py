@@ -168,7 +168,9 @@ class _PhaseStep:
 
         def discriminator_pass(start):
             real, label = self._cut(images, start), self._cut(labels, start)
-            fake = state.generator(self._cut(latents, start), label, phase.level, alpha)
+            fake = state.generator(
+                self._cut(latents, start), losses.condition(label), phase.level, alpha
+            )
             real = self._augmented(real, images_shown, _D_AUGMENT, start)
             fake = self._augmented(fake, images_shown, _D_AUGMENT, start + phase.batch_size)
             fake = tf.stop_gradient(fake)
@@ -213,7 +215,9 @@ class _PhaseStep:
             label = self._cut(labels, start)
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(self._g_variables)
-                fake = state.generator(self._cut(latents, start), label, phase.level, alpha)
+                fake = state.generator(
+                    self._cut(latents, start), losses.condition(label), phase.level, alpha
+                )
                 fake = self._augmented(fake, images_shown, _G_AUGMENT, start)
                 scores, logits = state.discriminator(fake, phase.level, alpha)
                 terms = losses.generator_terms(scores, logits, label, settings)

@@ -81,3 +81,31 @@ def test_encodings_are_lossless():
     raw, png = pyramid.encode(pixels, "raw"), pyramid.encode(pixels, "png")
     np.testing.assert_array_equal(np.frombuffer(raw, np.uint8).reshape(16, 16), pixels)
     np.testing.assert_array_equal(Image.open(io.BytesIO(png)), pixels)
+
+
+def test_geometries_by_hand():
+    """A black, a grey and a light third, side by side."""
+    wide = np.zeros((4, 12), np.uint8)
+    wide[:, 4:8] = 100
+    wide[:, 8:] = 200
+    np.testing.assert_array_equal(
+        pyramid.levels(wide, (4,), 4, "stretch")[4], np.tile([0, 67, 133, 200], (4, 1))
+    )
+    np.testing.assert_array_equal(pyramid.levels(wide, (4,), 4, "crop")[4], np.full((4, 4), 100))
+    padded = pyramid.levels(wide, (4,), 4, "pad")[4]
+    assert padded[0].tolist() == [0] * 4 and padded[-1].tolist() == [0] * 4
+    # Rows 4 to 7 of 12 hold the image; an output row covers three of them.
+    assert padded[1].tolist() == [0, 44, 89, 133]
+
+
+def test_stretching_is_the_mean_of_an_enlarged_image():
+    image = noise(20, 33).astype(np.float32)
+    large = image.repeat(16, 0).repeat(16, 1)
+    expected = large.reshape(16, 20, 16, 33).mean((1, 3))
+    np.testing.assert_allclose(pyramid.box_filter(image, 16), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("geometry", ["crop", "stretch"])
+def test_no_side_is_enlarged(geometry):
+    with pytest.raises(ValueError, match="16x8 px, less than the 16 px asked for"):
+        pyramid.levels(noise(8, 16), (4,), 16, geometry)

@@ -112,8 +112,8 @@ def test_changed_manifest(copied):
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match="manifest.json has been changed"):
         record_set.RecordSet.open(copied)
-    path.write_text(json.dumps({**content, "format_version": 2}))
-    with pytest.raises(ValueError, match="version 2; expected .* version 1"):
+    path.write_text(json.dumps({**content, "format_version": 3}))
+    with pytest.raises(ValueError, match="version 3; expected .* version 2"):
         record_set.RecordSet.open(copied)
     path.write_text("{")
     with pytest.raises(ValueError, match="manifest.json is damaged"):
@@ -127,3 +127,20 @@ def test_no_record_set(tmp_path):
         record_set.RecordSet.open(tmp_path)
     with pytest.raises(ValueError, match="verify must be one of auto, full, size"):
         record_set.RecordSet.open(tmp_path, verify="no")
+
+
+def test_preparation_is_recorded_and_compared(tmp_path):
+    records = tiny_records.build(tmp_path / "crop", geometry="crop", provenance={"window": "auto"})
+    assert records.preparation == {"geometry": "crop", "mask_markers": False, "window": "auto"}
+    records.require_preparation(records.preparation, "nih")
+    records.require_preparation(None, "a generator of unknown make")
+    other = {"geometry": "stretch", "mask_markers": False, "window": "minmax"}
+    with pytest.raises(ValueError, match="nih was made with --geometry=stretch .here crop., --win"):
+        records.require_preparation(other, "nih")
+    synthetic = tiny_records.build(
+        tmp_path / "drawn",
+        origin="synthetic",
+        provenance={"training_records": {"preparation": other}},
+    )
+    assert synthetic.preparation == other
+    assert tiny_records.build(tmp_path / "old", origin="synthetic").preparation is None

@@ -1,8 +1,10 @@
 import dataclasses
 import errno
+import functools
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +19,9 @@ import tiny_records
 from pgan.data import (
     manifest,
     pseudonyms,
+    radiograph,
     record_folder,
+    record_forecast,
     record_reader,
     record_set,
     record_writer,
@@ -26,7 +30,7 @@ from pgan.data import (
 
 
 def write(path, plan, **arguments):
-    return record_writer.write_record_set(path, plan, progress=False, **arguments)
+    return record_writer.write_record_set(path, plan, progress=False, **arguments).shards
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +61,14 @@ def test_a_record_holds_everything_at_every_resolution(whole):
         path = str(whole / f"r{size:04d}/00000-of-00005.tfrecord")
         record = next(iter(tf.data.TFRecordDataset(path))).numpy()
         features = tf.train.Example.FromString(record).features.feature
-        assert sorted(features) == ["image", "labels", "patient_id", "record_id", "shape"]
+        assert sorted(features) == [
+            "image",
+            "labels",
+            "patient_id",
+            "record_id",
+            "rendering",
+            "shape",
+        ]
         assert list(features["shape"].int64_list.value) == [size, size, 1]
         name = features["record_id"].bytes_list.value[0].decode()
         number = int(name.removeprefix("image"))
@@ -68,14 +79,14 @@ def test_a_record_holds_everything_at_every_resolution(whole):
 
 def test_table_keeps_listed_facts_only(whole):
     table = (whole / "records.csv").read_text().splitlines()
-    assert table[0] == "record_id,patient_id,age,sex,view,Mass,Hernia"
-    assert "image007,patient02,37,F,,0,0.07" in table
+    assert table[0] == "record_id,patient_id,age,sex,view,group,twin_id,Mass,Hernia"
+    assert "image007,patient02,37,F,,,,0,0.07" in table
     assert "secret" not in (whole / "records.csv").read_text()
 
 
 def test_oldest_ages_are_one_group():
     text = manifest.records_csv(["r"], ["p"], [np.zeros(0)], [{"age": 97}], ())
-    assert text.splitlines()[1] == "r,p,90,,"
+    assert text.splitlines()[1] == "r,p,90,,,,"
 
 
 def test_images_are_mixed_over_the_shards(whole):
@@ -223,7 +234,7 @@ def test_two_writers_at_once(tmp_path):
 
 def test_too_little_space_is_said_before_writing(tmp_path, monkeypatch):
     usage = types.SimpleNamespace(free=10_000)
-    monkeypatch.setattr(record_writer.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(record_forecast.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(OSError, match=r"need 0\.1 MB but .* has 0\.0 MB free"):
         write(tmp_path / "set", tiny_records.plan())
     assert not os.listdir(tmp_path / "set")
@@ -299,6 +310,7 @@ def test_names_of_real_images_are_nowhere(tmp_path):
         ({"origin": "real"}, "need pseudonyms"),
         ({"origin": "dream"}, "origin"),
         ({"encoding": "jpeg"}, "encoding"),
+        ({"geometry": "circle"}, "geometry must be one of pad, crop, stretch, got 'circle'"),
         ({"max_resolution": 12}, "power of two"),
         ({"num_shards": 61}, "1 ... 60"),
     ],
@@ -323,3 +335,113 @@ def test_a_patient_in_two_folds_is_refused():
     split = splits.Split({"train": ["image000"], "test": ["image001"]}, {})
     with pytest.raises(ValueError, match="1 patients are in more than one fold"):
         tiny_records.plan(split=split)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_broken_images_are_set_aside_up_to_a_number(tmp_path, workers):
+    bad = tiny_records.plan(tiny_records.radiographs(load=tiny_records.broken))
+    result = record_writer.write_record_set(
+        tmp_path, bad, workers=workers, progress=False, max_bad=1
+    )
+    assert result.set_aside == {"image031": "image031: file.png cannot be read"}
+    records = record_set.RecordSet.open(tmp_path)
+    assert records.num_records == 59 and records.manifest["num_images"] == 60
+    assert records.manifest["set_aside"] == ["image031"]
+    assert "image031" not in records.record_ids()
+    assert sum(records.folds[fold] for fold in ("train", "val", "test")) == 59
+    shown = record_reader.evaluation_dataset(records, 16, "all", 60)
+    batch = next(iter(shown))
+    assert [i.decode() for i in batch["record_ids"].numpy()] == records.record_ids()
+    greys = np.rint((batch["images"].numpy()[:, 0, 0, 0] + 1) * 127.5).astype(int)
+    assert greys.tolist() == [int(name[5:]) for name in records.record_ids()]
+    # The same command again finds nothing to do, and still says what is left out.
+    again = record_writer.write_record_set(tmp_path, bad, progress=False)
+    assert again == (0, {"image031": ""})
+    # A shard mended later is what it was.
+    files = tiny_records.files(tmp_path)
+    (tmp_path / "r0008/00001-of-00005.tfrecord").unlink()
+    shutil.rmtree(tmp_path / "r0016")
+    record_writer.write_record_set(tmp_path, bad, progress=False)
+    assert tiny_records.files(tmp_path) == files
+
+
+def test_what_was_set_aside_is_known_after_a_stop_and_tried_again_where_nothing_is_written(
+    whole, tmp_path
+):
+    bad = tiny_records.plan(tiny_records.radiographs(load=tiny_records.broken))
+    shard = bad.record_ids.index("image031") // 12
+    record_writer.write_record_set(tmp_path, bad, progress=False, max_bad=1)
+    (tmp_path / "manifest.json").rename(tmp_path / "unfinished.json")
+    content = json.loads((tmp_path / "unfinished.json").read_text())
+    content["stamps"] = bad.stamps
+    (tmp_path / "unfinished.json").write_text(json.dumps(content))
+    (tmp_path / "set_aside.txt").write_text("image031\n")
+    one_level = tmp_path / f"r0008/{shard:05d}-of-00005.tfrecord"
+    one_level.unlink()
+    result = record_writer.write_record_set(tmp_path, tiny_records.plan(), progress=False)
+    assert result == (1, {"image031": ""})  # its shard is there at other levels, without it
+    assert sum(1 for _ in tf.data.TFRecordDataset(str(one_level))) == 11
+    (tmp_path / "manifest.json").unlink()
+    (tmp_path / "unfinished.json").write_text(json.dumps(content))
+    (tmp_path / "set_aside.txt").write_text("image031\n")
+    for size in (4, 8, 16):
+        (tmp_path / f"r{size:04d}/{shard:05d}-of-00005.tfrecord").unlink()
+    result = record_writer.write_record_set(tmp_path, tiny_records.plan(), progress=False)
+    assert result == (3, {})  # mended in the meantime
+    assert tiny_records.files(tmp_path) == tiny_records.files(whole)
+
+
+def test_what_was_applied_to_the_grey_values_is_recorded_per_image(tmp_path):
+    images = [
+        dataclasses.replace(
+            image, load=functools.partial(radiograph.Pixels, tiny_records.flat(7), f"window {i}")
+        )
+        for i, image in enumerate(tiny_records.radiographs(3))
+    ]
+    plan = tiny_records.plan(images, num_shards=1, split=None)
+    write(tmp_path, plan)
+    for size in (4, 16):
+        path = str(tmp_path / f"r{size:04d}/00000-of-00001.tfrecord")
+        examples = [tf.train.Example.FromString(r.numpy()) for r in tf.data.TFRecordDataset(path)]
+        seen = [example.features.feature["rendering"].bytes_list.value[0] for example in examples]
+        assert seen == [f"window {int(i[5:])}".encode() for i in plan.record_ids]
+
+
+def test_unknown_labels_are_kept_as_such(tmp_path):
+    images = tiny_records.radiographs(3)
+    images[1].labels[0] = np.nan
+    write(tmp_path, tiny_records.plan(images, num_shards=1, split=None))
+    records = record_set.RecordSet.open(tmp_path)
+    facts = records.manifest["folds"]["all"]
+    assert facts["unknown"] == {"Mass": 1, "Hernia": 0}
+    assert facts["positives"] == {"Mass": 2, "Hernia": 0}
+    assert facts["no_finding"] == 0  # of image 1 nobody knows
+    row = records.record_ids().index("image001")
+    expected = np.float32([np.nan, 0.01])
+    np.testing.assert_array_equal(records.label_matrix()[row], expected)
+    np.testing.assert_array_equal(records.condition_matrix()[row], np.float32([0, 0.01]))
+    batch = next(iter(record_reader.evaluation_dataset(records, 4, "all", 3)))
+    np.testing.assert_array_equal(batch["labels"].numpy()[row], expected)
+
+
+def test_a_twin_is_known_by_its_pseudonym_in_the_other_collection(tmp_path):
+    key = pseudonyms.Pseudonymizer(bytes(32), "rsna")
+    images = [
+        dataclasses.replace(tiny_records.radiographs(1)[0], twin=("nih", "00000013_005.png")),
+        tiny_records.radiographs(2)[1],
+    ]
+    plan = tiny_records.plan(images, origin="real", pseudonyms=key, num_shards=1, split=None)
+    write(tmp_path, plan)
+    records = record_set.RecordSet.open(tmp_path)
+    row = records.record_ids().index(key.image("image000"))
+    assert records.extras()[row]["twin_id"] == key.of("nih").image("00000013_005.png")
+    assert records.patient_ids()[row] == key.of("nih").patient("patient00")
+    assert records.extras()[1 - row]["twin_id"] == ""
+    assert records.patient_ids()[1 - row] == key.patient("patient00")
+
+
+def test_a_forecast_prints_size_and_time_and_writes_nothing(tmp_path, capsys):
+    record_forecast.foresee(tmp_path / "set", tiny_records.plan(), workers=2)
+    assert not (tmp_path / "set").exists()
+    text = capsys.readouterr().out
+    assert "To write: about 0.1 MB" in text and "h:m:s with 2 processes, by 8 images" in text

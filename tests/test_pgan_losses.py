@@ -37,6 +37,16 @@ def test_classification_loss_sums_over_findings():
     np.testing.assert_allclose(loss, [9.7040605], rtol=1e-6)
 
 
+def test_unknown_labels_cost_nothing_and_condition_as_absent():
+    labels = tf.constant([[1.0, np.nan], [np.nan, np.nan]])
+    logits = tf.Variable([[0.0, 2.0], [5.0, -5.0]])
+    with tf.GradientTape() as tape:
+        loss = losses.classification_loss(labels, logits)
+    np.testing.assert_allclose(loss, [0.6931472, 0], rtol=1e-6)
+    np.testing.assert_allclose(tape.gradient(loss, logits), [[-0.5, 0], [0, 0]])
+    assert losses.condition(labels).numpy().tolist() == [[1, 0], [0, 0]]
+
+
 def test_classification_loss_without_findings_is_zero():
     empty = tf.zeros([3, 0])
     assert losses.classification_loss(empty, empty).numpy().tolist() == [0, 0, 0]

@@ -58,7 +58,7 @@ def test_flag_file_of_the_paper_is_the_default_configuration(run_tool, capsys):
     assert saved == json.loads(json.dumps(paper))
 
 
-@pytest.mark.parametrize("name", ["nih_small.flags", "phantom.flags"])
+@pytest.mark.parametrize("name", ["nih_small.flags", "phantom.flags", "chexpert.flags"])
 def test_shipped_flag_files_are_valid(run_tool, capsys, name):
     run_tool("train_pgan", f"--flagfile={_ROOT / name}", "--dry_run")
     assert "Parameters: generator" in capsys.readouterr().out

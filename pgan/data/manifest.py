@@ -18,14 +18,16 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 FORMAT = "pgan record set"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 MANIFEST = "manifest.json"
 RECORDS = "records.csv"
 FOLDS = "folds"
 
 # Facts of a record that are kept beside its labels. Nothing else of `Radiograph.extras` is stored.
-EXTRAS = ("age", "sex", "view")
+# "group" is a class of the collection beside its findings, such as RSNA's "normal"; "twin_id" is
+# the pseudonym of the same image in the collection that it was taken from.
+EXTRAS = ("age", "sex", "view", "group", "twin_id")
 # Ages from here on are stored as this age: in the oldest patients an age can tell who somebody is.
 OLDEST_AGE = 90
 

@@ -37,6 +37,10 @@ class Pseudonymizer:
         """16 hex digits that tell keys apart and do not reveal the key."""
         return hmac.new(self._key, b"fingerprint", hashlib.sha256).hexdigest()[:16]
 
+    def of(self, collection: str) -> "Pseudonymizer":
+        """The pseudonyms of another collection under the same key."""
+        return Pseudonymizer(self._key, collection)
+
     def patient(self, name: str) -> str:
         """16 hex digits for a patient's name."""
         return self._hash("patient", name)

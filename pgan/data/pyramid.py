@@ -1,6 +1,8 @@
 """From one grey image to its pixels at every resolution, and their lossless encoding.
 
-All levels come from the unrounded original: an exact box filter to the largest level, then 2x2
+An image that is not square is first made so: "pad" centres it on a black square, which keeps all
+of it; "crop" takes the central square; "stretch" changes its proportions, as the paper did. All
+levels come from the unrounded original: an exact box filter to the largest level, then 2x2
 means in float32, and each level is rounded once. Rounding level by level would add noise of up to
 half a grey value per level.
 """
@@ -12,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 SMALLEST = 4
+GEOMETRIES = ("pad", "crop", "stretch")
 
 # How pixels of one level are stored; chosen by measurement on chest radiographs (BUILD_NOTES.md).
 # At 64 px and below PNG saves at most a third of files that are small anyway, and its decoder
@@ -42,26 +45,44 @@ def pad_to_square(image: np.ndarray) -> np.ndarray:
     return np.pad(image, ((top, side - height - top), (left, side - width - left)))
 
 
+def crop_to_square(image: np.ndarray) -> np.ndarray:
+    """The central square of [H, W]."""
+    height, width = image.shape
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return image[top : top + side, left : left + side]
+
+
+def require_side(height: int, width: int, geometry: str, side: int) -> None:
+    """Raises ValueError if an image of that size would have to be enlarged."""
+    there = max(height, width) if geometry == "pad" else min(height, width)
+    if there < side:
+        raise ValueError(
+            f"the image has {width}x{height} px, less than the {side} px asked for; ask for a "
+            f"smaller --max_resolution"
+        )
+
+
 def box_filter(image: np.ndarray, side: int) -> np.ndarray:
     """Mean over the area that each output pixel covers, also where it cuts through input pixels.
 
     Args:
-      image: float32 [S, S] with S >= side.
+      image: float32 [H, W] with H, W >= side.
       side: of the output.
 
     Returns:
       float32 [side, side].
     """
-    source = image.shape[0]
-    if source % side == 0:
-        factor = source // side
-        return image.reshape(side, factor, side, factor).mean((1, 3), dtype=np.float32)
-    edges = np.arange(side + 1) * (source / side)
-    edges[-1] = source
-    whole = np.minimum(edges.astype(int), source - 1)
-    part = (edges - whole)[:, None]
+    height, width = image.shape
+    if height % side == 0 and width % side == 0:
+        parts = image.reshape(side, height // side, side, width // side)
+        return parts.mean((1, 3), dtype=np.float32)
     values = image.astype(np.float64)
-    for _ in range(2):
+    for source in (height, width):
+        edges = np.arange(side + 1) * (source / side)
+        edges[-1] = source
+        whole = np.minimum(edges.astype(int), source - 1)
+        part = (edges - whole)[:, None]
         # The integral of a row of pixels up to each edge; differences are sums over output pixels.
         sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
         integral = sums[whole] + part * values[whole]
@@ -69,13 +90,16 @@ def box_filter(image: np.ndarray, side: int) -> np.ndarray:
     return values.astype(np.float32)
 
 
-def levels(image: np.ndarray, wanted: tuple[int, ...], max_resolution: int) -> dict:
+def levels(
+    image: np.ndarray, wanted: tuple[int, ...], max_resolution: int, geometry: str = "pad"
+) -> dict:
     """The image at the wanted resolutions.
 
     Args:
       image: uint8 or floating [H, W] with values in [0, 255].
       wanted: the resolutions to return, powers of two up to max_resolution.
       max_resolution: the largest level; smaller levels are means of it.
+      geometry: how an image that is not square becomes so, one of GEOMETRIES.
 
     Returns:
       {resolution: uint8 [resolution, resolution]}.
@@ -85,13 +109,9 @@ def levels(image: np.ndarray, wanted: tuple[int, ...], max_resolution: int) -> d
     """
     if image.ndim != 2:
         raise ValueError(f"expected a grey image [H, W], got shape {image.shape}")
-    if max(image.shape) < max_resolution:
-        height, width = image.shape
-        raise ValueError(
-            f"the image has {width}x{height} px, less than the {max_resolution} px asked for; "
-            f"ask for a smaller --max_resolution"
-        )
-    values = pad_to_square(image).astype(np.float32)
+    require_side(*image.shape, geometry, max_resolution)
+    make_square = {"pad": pad_to_square, "crop": crop_to_square, "stretch": lambda same: same}
+    values = make_square[geometry](image).astype(np.float32)
     if not (values.min() >= 0 and values.max() <= 255):
         raise ValueError(
             f"grey values must be finite and in [0, 255], got {values.min()} to {values.max()}"
@@ -120,9 +140,11 @@ def encode(pixels: np.ndarray, encoding: str) -> bytes:
         return stream.getvalue()
 
 
-def encode_levels(image: np.ndarray, encodings: Mapping[int, str], max_resolution: int) -> dict:
+def encode_levels(
+    image: np.ndarray, encodings: Mapping[int, str], max_resolution: int, geometry: str = "pad"
+) -> dict:
     """{resolution: bytes} for every resolution in `encodings`, which maps it to "raw" or "png"."""
-    pixels = levels(image, tuple(encodings), max_resolution)
+    pixels = levels(image, tuple(encodings), max_resolution, geometry)
     return {
         resolution: encode(pixels[resolution], encodings[resolution]) for resolution in encodings
     }

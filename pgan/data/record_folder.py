@@ -6,15 +6,17 @@ import json
 import os
 import pathlib
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import PIL
 import tqdm
 
+from pgan.data import labels as labels_lib
 from pgan.data import manifest, record_plan
 
 UNFINISHED = "unfinished.json"
+SET_ASIDE = "set_aside.txt"
 
 
 @contextlib.contextmanager
@@ -68,8 +70,25 @@ def _brief(value) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def read_set_aside(output_dir: pathlib.Path, finished: dict | None) -> set[str]:
+    """Ids of the records that an earlier call left out because their images are broken."""
+    if finished:
+        return set(finished["set_aside"])
+    path = output_dir / SET_ASIDE
+    return set(path.read_text().split()) if path.exists() else set()
+
+
+def note_set_aside(output_dir: pathlib.Path, record_ids: Collection[str]) -> None:
+    """Notes the records left out: before their shard is in its place, so that none is forgotten."""
+    manifest.write_text(output_dir / SET_ASIDE, "".join(f"{i}\n" for i in sorted(record_ids)))
+
+
 def present_shards(
-    output_dir: pathlib.Path, plan: record_plan.Plan, finished: dict | None, progress: bool
+    output_dir: pathlib.Path,
+    plan: record_plan.Plan,
+    finished: dict | None,
+    set_aside: Collection[str],
+    progress: bool,
 ) -> dict[str, dict]:
     """{name: facts} of the shards that need not be written."""
     present = {}
@@ -86,7 +105,7 @@ def present_shards(
         facts = {
             "bytes": path.stat().st_size,
             "sha256": manifest.sha256_of_file(path),
-            "records": stop - start,
+            "records": sum(i not in set_aside for i in plan.record_ids[start:stop]),
         }
         if finished is None or facts == finished["shards"].get(name):
             present[name] = facts
@@ -135,27 +154,34 @@ def finish(
     plan: record_plan.Plan,
     shards: dict[str, dict],
     finished: dict | None,
+    set_aside: Collection[str],
 ) -> None:
     """Writes the tables, and last of all the manifest."""
-    labels = [image.labels for image in plan.radiographs]
+    kept = [p for p, record_id in enumerate(plan.record_ids) if record_id not in set_aside]
     table = manifest.records_csv(
-        plan.record_ids,
-        plan.patient_ids,
-        labels,
-        [image.extras for image in plan.radiographs],
+        [plan.record_ids[p] for p in kept],
+        [plan.patient_ids[p] for p in kept],
+        [plan.radiographs[p].labels for p in kept],
+        [plan.extras(p) for p in kept],
         plan.settings["findings"],
     )
     texts = {manifest.RECORDS: table}
-    for fold, ids in plan.folds.items():
+    all_folds = {fold: [i for i in ids if i not in set_aside] for fold, ids in plan.folds.items()}
+    for fold, ids in all_folds.items():
         texts[manifest.fold_name(fold)] = "".join(f"{record_id}\n" for record_id in ids)
     for name, text in texts.items():
         manifest.write_text(output_dir / name, text)
     if not finished:
-        folds = {fold: _describe_fold(plan, ids) for fold, ids in plan.folds.items()}
+        folds = {fold: _describe_fold(plan, ids) for fold, ids in all_folds.items()}
         content = {
             **plan.settings,
-            "num_patients": len(set(plan.patient_ids)),
-            "records_per_shard": [stop - start for start, stop in plan.shards],
+            "num_records": len(kept),
+            "num_patients": len({plan.patient_ids[p] for p in kept}),
+            "set_aside": sorted(set_aside),
+            "records_per_shard": [
+                sum(i not in set_aside for i in plan.record_ids[start:stop])
+                for start, stop in plan.shards
+            ],
             "fingerprint": manifest.set_fingerprint(shards, folds),
             "folds": folds,
             "written_with": _libraries(),
@@ -163,21 +189,25 @@ def finish(
             "shards": {name: shards[name] for name in sorted(shards)},
         }
         manifest.write_json(output_dir / manifest.MANIFEST, content)
-    (output_dir / UNFINISHED).unlink(missing_ok=True)
+    for name in (UNFINISHED, SET_ASIDE):
+        (output_dir / name).unlink(missing_ok=True)
 
 
-def _describe_fold(plan: record_plan.Plan, record_ids: Sequence[str]) -> dict:
+def _describe_fold(plan: record_plan.Plan, record_ids: Collection[str]) -> dict:
     members = set(record_ids)
     chosen = [p for p, record_id in enumerate(plan.record_ids) if record_id in members]
     labels = np.array([plan.radiographs[p].labels for p in chosen], np.float32)
     labels = labels.reshape(len(chosen), len(plan.settings["findings"]))
+    findings = plan.settings["findings"]
     positives = (labels >= 0.5).sum(axis=0).tolist()
+    unknown = np.isnan(labels).sum(axis=0).tolist()
     return {
         "records": len(chosen),
         "patients": len({plan.patient_ids[p] for p in chosen}),
         "fingerprint": manifest.fold_fingerprint(record_ids),
-        "no_finding": int((labels < 0.5).all(axis=1).sum()),
-        "positives": dict(zip(plan.settings["findings"], positives, strict=True)),
+        "no_finding": int(labels_lib.is_healthy(labels, findings).sum()),
+        "positives": dict(zip(findings, positives, strict=True)),
+        "unknown": dict(zip(findings, unknown, strict=True)),
     }
 
 

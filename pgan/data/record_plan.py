@@ -7,13 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from pgan.data import manifest, pyramid, radiograph, splits
+from pgan.data import encoding_pool, manifest, pyramid, radiograph, splits
 from pgan.data import pseudonyms as pseudonyms_lib
 
 ORIGINS = ("real", "phantom", "synthetic")
 ENCODINGS = ("auto", "png", "raw")
-GEOMETRY = "pad"  # images that are not square are centred on a black square
-
 # A shard is read by one reader at a time and rewritten as a whole after a kill: small enough for
 # both, and not so small that a set has thousands of files per resolution.
 _SHARD_BYTES = 128 * 2**20
@@ -35,6 +33,7 @@ class Plan:
       patient_ids: of each radiograph, as stored.
       folds: record ids of each fold in record order, "all" among them.
       shards: (start, stop) positions of the records of each shard.
+      twin_ids: of each radiograph, as stored; empty where there is no twin.
       stamps: per shard, a hash over what its records are made from.
     """
 
@@ -42,6 +41,7 @@ class Plan:
     radiographs: list[radiograph.Radiograph]
     record_ids: list[str]
     patient_ids: list[str]
+    twin_ids: list[str]
     folds: dict[str, list[str]]
     shards: list[tuple[int, int]]
     stamps: list[str]
@@ -55,6 +55,18 @@ class Plan:
     def max_resolution(self) -> int:
         """The largest resolution."""
         return max(self.encodings)
+
+    @property
+    def preparation(self) -> encoding_pool.Preparation:
+        """What is done to every image."""
+        return encoding_pool.Preparation(
+            self.max_resolution, self.settings["geometry"], self.settings["mask_markers"]
+        )
+
+    def extras(self, position: int) -> dict:
+        """{name: value} of `manifest.EXTRAS` of a record, without the unknown ones."""
+        facts = {**self.radiographs[position].extras, "twin_id": self.twin_ids[position]}
+        return {name: facts[name] for name in manifest.EXTRAS if facts.get(name, "") != ""}
 
     def shard_name(self, resolution: int, shard: int) -> str:
         """Path of a shard in the set."""
@@ -71,6 +83,8 @@ def make_plan(
     pseudonyms: pseudonyms_lib.Pseudonymizer | None = None,
     num_shards: int | None = None,
     encoding: str = "auto",
+    geometry: str = "pad",
+    mask_markers: bool = False,
     provenance: Mapping | None = None,
 ) -> Plan:
     """Decides ids, order, folds, shards and encodings of a record set.
@@ -89,13 +103,17 @@ def make_plan(
       pseudonyms: replaces the ids. Needed for real images; without it ids are stored as they are.
       num_shards: per resolution; None chooses by size.
       encoding: "png", "raw", or "auto", which chooses per resolution.
-      provenance: JSON facts for the manifest, such as the generator of synthetic images. Part of
-        the settings, so the same on every restart.
+      geometry: how images become square, one of `pyramid.GEOMETRIES`.
+      mask_markers: whether letters and blocks near the border are covered.
+      provenance: JSON facts for the manifest, such as the generator of synthetic images or how
+        uncertain labels were read. Part of the settings, so the same on every restart.
 
     Raises:
       ValueError: on an argument outside what is said above.
     """
-    _check(radiographs, findings, origin, encoding, pseudonyms)
+    _check(radiographs, findings, origin, pseudonyms)
+    _check_choices(origin=(origin, ORIGINS), encoding=(encoding, ENCODINGS))
+    _check_choices(geometry=(geometry, pyramid.GEOMETRIES))
     split = split or splits.Split({}, {"method": "none"})
     splits.check_by_patient(
         split.folds, {image.image_id: image.patient_id for image in radiographs}
@@ -120,9 +138,10 @@ def make_plan(
         "source_fingerprint": manifest.sha256_of_lines(stamps),
         "provenance": dict(provenance or {}),
         "findings": list(findings),
-        "num_records": len(ordered),
+        "num_images": len(ordered),
         "num_shards": num_shards,
-        "geometry": GEOMETRY,
+        "geometry": geometry,
+        "mask_markers": mask_markers,
         "encoding": {str(size): encodings[size] for size in encodings},
         "key_fingerprint": pseudonyms.key_fingerprint if pseudonyms else None,
         "split": split.settings,
@@ -137,9 +156,8 @@ def make_plan(
         settings=settings,
         radiographs=ordered,
         record_ids=record_ids,
-        patient_ids=[
-            (pseudonyms.patient if pseudonyms else str)(image.patient_id) for image in ordered
-        ],
+        patient_ids=[_patient_id(image, pseudonyms) for image in ordered],
+        twin_ids=[_twin_id(image, pseudonyms) for image in ordered],
         folds={**folds, "all": record_ids},
         shards=shards,
         stamps=stamps,
@@ -150,15 +168,10 @@ def _check(
     radiographs: Sequence[radiograph.Radiograph],
     findings: Collection[str],
     origin: str,
-    encoding: str,
     pseudonyms: pseudonyms_lib.Pseudonymizer | None,
 ) -> None:
     if not radiographs:
         raise ValueError("There are no images to write.")
-    if origin not in ORIGINS:
-        raise ValueError(f"origin must be one of {', '.join(ORIGINS)}, got {origin!r}.")
-    if encoding not in ENCODINGS:
-        raise ValueError(f"encoding must be one of {', '.join(ENCODINGS)}, got {encoding!r}.")
     if any("," in name or '"' in name or "\n" in name for name in findings):
         raise ValueError("Names of findings must be free of commas, quotes and line ends.")
     if origin == "real" and pseudonyms is None:
@@ -169,10 +182,11 @@ def _check(
             raise ValueError(f"The image {image.image_id} is there twice.")
         seen.add(image.image_id)
         labels = np.asarray(image.labels)
-        if labels.shape != (len(findings),) or not ((labels >= 0) & (labels <= 1)).all():
+        inside = ((labels >= 0) & (labels <= 1)) | np.isnan(labels)
+        if labels.shape != (len(findings),) or not inside.all():
             raise ValueError(
-                f"The labels of {image.image_id} must be {len(findings)} values in [0, 1], "
-                f"got {labels}."
+                f"The labels of {image.image_id} must be {len(findings)} values in [0, 1] or "
+                f"unknown (NaN), got {labels}."
             )
         if pseudonyms is None:
             for plain in (image.image_id, image.patient_id):
@@ -180,6 +194,28 @@ def _check(
                     raise ValueError(
                         f"Ids must be 1 to 64 letters, digits, '.', '_' or '-', got {plain!r}."
                     )
+
+
+def _check_choices(**choices: tuple[str, Collection[str]]) -> None:
+    for name, (value, known) in choices.items():
+        if value not in known:
+            raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}.")
+
+
+def _patient_id(
+    image: radiograph.Radiograph, pseudonyms: pseudonyms_lib.Pseudonymizer | None
+) -> str:
+    if pseudonyms is None:
+        return image.patient_id
+    # A twin's patient is one of the collection it was taken from, and known by that pseudonym.
+    return (pseudonyms.of(image.twin[0]) if image.twin else pseudonyms).patient(image.patient_id)
+
+
+def _twin_id(image: radiograph.Radiograph, pseudonyms: pseudonyms_lib.Pseudonymizer | None) -> str:
+    if image.twin is None:
+        return ""
+    collection, name = image.twin
+    return pseudonyms.of(collection).image(name) if pseudonyms else name
 
 
 def _rank(record_id: str) -> bytes:
@@ -211,6 +247,7 @@ def _stamp(images: Sequence[radiograph.Radiograph]) -> str:
                 image.stamp,
                 np.asarray(image.labels, np.float32).tobytes().hex(),
                 *(str(image.extras.get(name, "")) for name in manifest.EXTRAS),
+                *(image.twin or ()),
             ]
         )
         for image in images

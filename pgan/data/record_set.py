@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 import tqdm
 
-from pgan.data import manifest
+from pgan.data import manifest, split_store
 
 VERIFY = ("auto", "full", "size")
 
@@ -32,7 +32,8 @@ class RecordSet:
       max_resolution: the largest of them.
       num_records: how many images.
       fingerprint: hex SHA-256 over the shards and the folds.
-      folds: number of records of each fold; "all" is always among them.
+      folds: number of records of each fold that the set was built with; "all" is always among
+        them. Folds of further splits are asked for as "<split>/<fold>", see `split_folds`.
     """
 
     def __init__(self, path: pathlib.Path, content: dict):
@@ -82,19 +83,25 @@ class RecordSet:
 
     def fold_size(self, fold: str) -> int:
         """Number of records of a fold."""
-        self._require_fold(fold)
-        return self.folds[fold]
+        return self._fold_facts(fold)["records"]
 
     def fold_fingerprint(self, fold: str) -> str:
         """Hex SHA-256 over the fold's record ids."""
-        self._require_fold(fold)
-        return self.manifest["folds"][fold]["fingerprint"]
+        return self._fold_facts(fold)["fingerprint"]
+
+    def split_folds(self, split: str) -> list[str]:
+        """Names of the folds of a further split, such as "clients20/client_03"."""
+        content = split_store.read(self.path, self.fingerprint, split)
+        return [f"{split}/{fold}" for fold in content["folds"]]
 
     def fold_mask(self, fold: str) -> np.ndarray:
         """Bool [num_records], true where a record is in the fold."""
-        self._require_fold(fold)
+        self._fold_facts(fold)
         if fold not in self._masks:
-            members = set((self.path / manifest.fold_name(fold)).read_text().split())
+            if fold in self.folds:
+                members = set((self.path / manifest.fold_name(fold)).read_text().split())
+            else:
+                members = set(split_store.read_ids(self.path, self.fingerprint, fold))
             self._masks[fold] = np.array([i in members for i in self._table["record_ids"]], bool)
         return self._masks[fold]
 
@@ -111,12 +118,16 @@ class RecordSet:
         return self._select("patient_ids", fold)
 
     def extras(self, fold: str = "all") -> list[dict]:
-        """{"age", "sex", "view"} of the fold's records as texts, empty where unknown."""
+        """{name: text} of `manifest.EXTRAS` of the fold's records, empty where unknown."""
         return self._select("extras", fold)
 
     def label_matrix(self, fold: str = "all") -> np.ndarray:
-        """float32 [N, L], labels of the fold's records in record order."""
+        """float32 [N, L], labels of the fold's records in record order; NaN where unknown."""
         return self._table["labels"][self.fold_mask(fold)]
+
+    def condition_matrix(self, fold: str = "all") -> np.ndarray:
+        """The same with unknown labels as absent, as generators are conditioned on them."""
+        return np.nan_to_num(self.label_matrix(fold), nan=0.0)
 
     def encoding(self, resolution: int) -> str:
         """How images of a resolution are stored, "raw" or "png"."""
@@ -144,6 +155,38 @@ class RecordSet:
                 f"--max_resolution={resolution}"
             )
 
+    @property
+    def preparation(self) -> dict:
+        """What was done to the images: {"geometry", "mask_markers", "window"}, JSON types.
+
+        Of synthetic images, what was done to those that their generator was trained on; None if
+        that is not known.
+        """
+        provenance = self.manifest["provenance"]
+        if self.manifest["origin"] == "synthetic":
+            return provenance.get("training_records", {}).get("preparation")
+        return {
+            "geometry": self.manifest["geometry"],
+            "mask_markers": self.manifest["mask_markers"],
+            "window": provenance.get("window"),
+        }
+
+    def require_preparation(self, preparation: dict | None, whose: str) -> None:
+        """Raises ValueError if other images are known to have been prepared in another way."""
+        mine = self.preparation
+        if mine is None or preparation is None:
+            return
+        differing = [
+            f"--{name}={preparation[name]} (here {mine[name]})"
+            for name in mine
+            if preparation.get(name) != mine[name]
+        ]
+        if differing:
+            raise ValueError(
+                f"{whose} was made with {', '.join(differing)}, so a comparison would measure that. "
+                f"Build {self.path} anew with the same flags of tools/build_records.py."
+            )
+
     def require_findings(self, findings: tuple[str, ...]) -> None:
         """Raises ValueError unless the set's vocabulary is this one, in this order."""
         if tuple(findings) != self.findings:
@@ -152,11 +195,16 @@ class RecordSet:
                 f"{', '.join(self.findings)}; wanted are {', '.join(findings)}."
             )
 
-    def _require_fold(self, fold: str) -> None:
-        if fold not in self.folds:
-            raise ValueError(
-                f"{self.path} has no fold {fold!r}; its folds are {', '.join(self.folds)}."
-            )
+    def _fold_facts(self, fold: str) -> dict:
+        if fold in self.folds:
+            return self.manifest["folds"][fold]
+        if "/" in fold:
+            return split_store.read_facts(self.path, self.fingerprint, fold)
+        further = ", ".join(split_store.names(self.path))
+        raise ValueError(
+            f"{self.path} has no fold {fold!r}; its folds are {', '.join(self.folds)}"
+            + (f", and those of its splits {further} (<split>/<fold>)." if further else ".")
+        )
 
     def _select(self, column: str, fold: str) -> list:
         chosen = np.flatnonzero(self.fold_mask(fold))

@@ -6,6 +6,7 @@ Each record holds, at every resolution:
   labels     float32 [L], in the order of the manifest's "findings"
   record_id  bytes
   patient_id bytes
+  rendering  bytes, what was applied to the grey values of this image, such as a DICOM window
 
 A shard is written beside its place and renamed; the manifest is written last. After a kill the
 same call writes only what is missing, and with the same bytes as if it had never stopped.
@@ -15,19 +16,28 @@ import contextlib
 import errno
 import os
 import pathlib
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tqdm
 
-from pgan.data import encoding_pool, manifest, record_folder, record_plan
-
-# Bytes of a record beside its pixels: ids, shape, labels and framing.
-_RECORD_OVERHEAD = 250
-_SAMPLED_IMAGES = 8
+from pgan.data import encoding_pool, manifest, record_folder, record_forecast, record_plan
 
 LoadImages = Callable[[Sequence[int]], Iterable[np.ndarray]]
+
+
+class Written(NamedTuple):
+    """What a call of `write_record_set` did.
+
+    Attributes:
+      shards: number of shards written; 0 if the set was complete.
+      set_aside: {image id: reason} of the images that are left out of the set because they are
+        broken; the reason is empty for those that an earlier call found.
+    """
+
+    shards: int
+    set_aside: dict[str, str]
 
 
 def write_record_set(
@@ -36,7 +46,8 @@ def write_record_set(
     load_images: LoadImages | None = None,
     workers: int = 0,
     progress: bool = True,
-) -> int:
+    max_bad: int = 0,
+) -> Written:
     """Writes the set that is planned, or what of it is missing or damaged.
 
     Args:
@@ -48,37 +59,76 @@ def write_record_set(
         still to be written. None calls `load` of the radiographs, in the worker processes.
       workers: processes that load and encode; 0 works in this process.
       progress: show a bar.
-
-    Returns:
-      Number of shards written; 0 if the set was complete.
+      max_bad: leave out up to so many images that cannot be loaded or used.
 
     Raises:
-      ValueError: the folder belongs to something else, an image cannot be read, or a rebuilt
-        shard differs from the one the finished set had.
+      ValueError: the folder belongs to something else, more images than `max_bad` cannot be read,
+        or a rebuilt shard differs from the one the finished set had.
       OSError: the disk has, or ran, out of space.
     """
     output_dir = pathlib.Path(output_dir)
     with record_folder.claimed(output_dir):
         finished = record_folder.read_finished(output_dir, plan)
-        present = record_folder.present_shards(output_dir, plan, finished, progress)
+        set_aside = _SetAside(output_dir, plan, finished, max_bad)
+        present = record_folder.present_shards(
+            output_dir, plan, finished, set_aside.record_ids, progress
+        )
         missing = {
             shard: [size for size in plan.encodings if plan.shard_name(size, shard) not in present]
             for shard in range(len(plan.shards))
         }
         missing = {shard: sizes for shard, sizes in missing.items() if sizes}
         if finished and not missing and record_folder.tables_whole(output_dir, finished):
-            return 0
-        _check_disk(output_dir, plan, missing, load_images is not None)
+            return Written(0, set_aside.reasons)
+        record_forecast.check_disk(output_dir, plan, missing, load_images is not None, workers)
+        set_aside.try_again(missing)
         if not finished:
             record_folder.begin(output_dir, plan, present)
         with _explained_disk_errors(output_dir):
             for name, facts in _write_shards(
-                output_dir, plan, missing, load_images, workers, progress
+                output_dir, plan, missing, load_images, workers, progress, set_aside
             ):
                 record_folder.check_rebuilt(output_dir, name, facts, finished)
                 present[name] = facts
-            record_folder.finish(output_dir, plan, present, finished)
-    return sum(map(len, missing.values()))
+            record_folder.finish(output_dir, plan, present, finished, set_aside.record_ids)
+    return Written(sum(map(len, missing.values())), set_aside.reasons)
+
+
+class _SetAside:
+    """The broken images that a set is written without.
+
+    They are noted in the folder before the shard that lacks them is in its place.
+    """
+
+    def __init__(self, output_dir, plan, finished, max_bad):
+        self._output_dir, self._plan, self._max_bad = output_dir, plan, max_bad
+        self._finished = finished is not None
+        self.record_ids = record_folder.read_set_aside(output_dir, finished)
+        self.reasons = {
+            image.image_id: ""
+            for image, record_id in zip(plan.radiographs, plan.record_ids, strict=True)
+            if record_id in self.record_ids
+        }
+
+    def try_again(self, missing: dict[int, list[int]]) -> None:
+        """Takes back images of shards that are written anew: perhaps they have been mended."""
+        for shard, sizes in missing.items():
+            if len(sizes) == len(self._plan.encodings) and not self._finished:
+                for position in range(*self._plan.shards[shard]):
+                    self.record_ids.discard(self._plan.record_ids[position])
+                    self.reasons.pop(self._plan.radiographs[position].image_id, None)
+
+    def add(self, position: int, reason: str) -> None:
+        """Leaves one more image out, or raises ValueError if that is one too many."""
+        if self._finished or len(self.record_ids) >= self._max_bad:
+            raise ValueError(
+                f"{reason}\n{len(self.record_ids) + 1} broken images, --max_bad={self._max_bad} "
+                f"are allowed. Mend the file, or use a larger --max_bad to go on without it."
+            )
+        self.record_ids.add(self._plan.record_ids[position])
+        self.reasons[self._plan.radiographs[position].image_id] = reason
+        record_folder.note_set_aside(self._output_dir, self.record_ids)
+        tqdm.tqdm.write(f"Set aside: {reason}")
 
 
 def _write_shards(
@@ -88,21 +138,26 @@ def _write_shards(
     load_images: LoadImages | None,
     workers: int,
     progress: bool,
+    set_aside: _SetAside,
 ) -> Iterator[tuple[str, dict]]:
     """Writes the missing shards and yields (name, {"bytes", "sha256", "records"}) of each."""
     import tensorflow as tf
 
-    positions = [p for shard in missing for p in range(*plan.shards[shard])]
-    images = load_images(positions) if load_images else None
-    encoded = encoding_pool.encode_all(
-        _tasks(plan, missing, iter(images) if images is not None else None),
-        plan.max_resolution,
-        workers,
-    )
-    bar = tqdm.tqdm(total=len(positions), unit="img", desc="Writing", disable=not progress)
+    positions = {
+        shard: [
+            position
+            for position in range(*plan.shards[shard])
+            if plan.record_ids[position] not in set_aside.record_ids
+        ]
+        for shard in missing
+    }
+    wanted = [position for shard in missing for position in positions[shard]]
+    images = iter(load_images(wanted)) if load_images else None
+    tasks = _tasks(plan, missing, positions, images)
+    encoded = encoding_pool.encode_all(tasks, plan.preparation, workers)
+    bar = tqdm.tqdm(total=len(wanted), unit="img", desc="Writing", disable=not progress)
     with bar, contextlib.closing(encoded):
         for shard, sizes in missing.items():
-            start, stop = plan.shards[shard]
             paths = {size: output_dir / plan.shard_name(size, shard) for size in sizes}
             with _scratch_files(paths) as scratch:
                 with contextlib.ExitStack() as stack:
@@ -110,34 +165,42 @@ def _write_shards(
                         size: stack.enter_context(tf.io.TFRecordWriter(str(scratch[size])))
                         for size in sizes
                     }
-                    lengths = dict.fromkeys(sizes, 0)
-                    for position in range(start, stop):
-                        for size, pixels in next(encoded).items():
-                            record = _example(tf, plan, position, size, pixels)
+                    lengths, count = dict.fromkeys(sizes, 0), 0
+                    for position in positions[shard]:
+                        result = next(encoded)
+                        bar.update()
+                        if isinstance(result, encoding_pool.Failure):
+                            set_aside.add(position, result.reason)
+                            continue
+                        count += 1
+                        for size, pixels in result.levels.items():
+                            record = _example(tf, plan, position, size, pixels, result.rendering)
                             writers[size].write(record)
                             lengths[size] += len(record) + 16  # TFRecord frames a record so
-                        bar.update()
                 for size, path in paths.items():
                     facts = _seal(scratch[size], path, lengths[size])
-                    yield plan.shard_name(size, shard), {**facts, "records": stop - start}
+                    yield plan.shard_name(size, shard), {**facts, "records": count}
 
 
 def _tasks(
     plan: record_plan.Plan,
     missing: dict[int, list[int]],
+    positions: dict[int, list[int]],
     images: Iterator[np.ndarray] | None,
 ) -> Iterator[encoding_pool.Task]:
     for shard, sizes in missing.items():
         encodings = {size: plan.encodings[size] for size in sizes}
-        for position in range(*plan.shards[shard]):
+        for position in positions[shard]:
             image = plan.radiographs[position]
             source = image.load if images is None else next(images, None)
             if source is None:
                 raise ValueError(f"There is no image for {image.image_id}, nor a way to load it.")
-            yield image.image_id, source, encodings
+            yield encoding_pool.Task(image.image_id, source, encodings)
 
 
-def _example(tf, plan: record_plan.Plan, position: int, size: int, pixels: bytes) -> bytes:
+def _example(
+    tf, plan: record_plan.Plan, position: int, size: int, pixels: bytes, rendering: str
+) -> bytes:
     def of_bytes(value: bytes):
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
 
@@ -148,6 +211,7 @@ def _example(tf, plan: record_plan.Plan, position: int, size: int, pixels: bytes
         "labels": tf.train.Feature(float_list=tf.train.FloatList(value=labels)),
         "record_id": of_bytes(plan.record_ids[position].encode()),
         "patient_id": of_bytes(plan.patient_ids[position].encode()),
+        "rendering": of_bytes(rendering.encode()),
     }
     example = tf.train.Example(features=tf.train.Features(feature=features))
     # A map's entries have no order of their own; a rebuilt shard must have the same bytes.
@@ -176,46 +240,6 @@ def _seal(scratch: pathlib.Path, path: pathlib.Path, length: int) -> dict:
     facts = {"bytes": length, "sha256": manifest.sha256_of_file(scratch)}
     os.replace(scratch, path)
     return facts
-
-
-def _check_disk(
-    output_dir: pathlib.Path, plan: record_plan.Plan, missing: dict[int, list[int]], made: bool
-) -> None:
-    """Raises OSError unless the missing shards fit on the disk.
-
-    The size of PNG files is measured on a few images of the source; images that are still to be
-    made are taken as if they did not shrink at all.
-    """
-    counts = dict.fromkeys(plan.encodings, 0)
-    for shard, sizes in missing.items():
-        start, stop = plan.shards[shard]
-        for size in sizes:
-            counts[size] += stop - start
-    if not any(counts.values()):
-        return
-    per_record = {size: size * size for size in counts}
-    if not made and "png" in plan.encodings.values():
-        step = -(-len(plan.radiographs) // _SAMPLED_IMAGES)
-        tasks = [(i.image_id, i.load, plan.encodings) for i in plan.radiographs[::step]]
-        samples = list(encoding_pool.encode_all(tasks, plan.max_resolution, workers=0))
-        for size in counts:
-            per_record[size] = int(np.mean([len(sample[size]) for sample in samples]))
-    needed = sum(n * (per_record[size] + _RECORD_OVERHEAD) for size, n in counts.items())
-    free = shutil.disk_usage(output_dir).free
-    largest = counts[plan.max_resolution] * per_record[plan.max_resolution]
-    tqdm.tqdm.write(
-        f"To write: {'at most' if made else 'about'} {_gigabytes(needed)} "
-        f"({_gigabytes(largest)} of it at {plan.max_resolution} px); free: {_gigabytes(free)}."
-    )
-    if needed > free:
-        raise OSError(
-            f"The records need {_gigabytes(needed)} but {output_dir} has {_gigabytes(free)} free. "
-            f"Choose another --output or a smaller --max_resolution."
-        )
-
-
-def _gigabytes(count: float) -> str:
-    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Folds: which patients are for training, for validation and for testing.
 
-A patient is in one fold only. Folds are kept as lists of record ids over one record set.
+A patient is in one fold only. Folds are kept as lists of record ids over one record set, either
+those that the set was built with or further splits that are stored in it.
 """
 
 import collections
@@ -10,7 +11,9 @@ import hashlib
 import pathlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from pgan.data import radiograph
+import numpy as np
+
+from pgan.data import overlap, radiograph, record_set, split_store
 
 FOLDS = ("train", "val", "test")
 FRACTIONS = (0.7, 0.1, 0.2)
@@ -45,11 +48,18 @@ def draw_patients(
       patient_ids: the collection's own ids, in any order, repeated or not.
       seed: of the draw.
       folds: names of the folds.
-      fractions: of the patients, summing to 1.
+      fractions: of the patients. Patients are in no fold if the sum is below 1.
 
     Returns:
       {fold: patient ids}; sizes are the fractions rounded at the cumulative counts.
+
+    Raises:
+      ValueError: a fraction that is not above 0, or fractions that sum to more than 1.
     """
+    if not all(fraction > 0 for fraction in fractions) or sum(fractions) > 1 + 1e-9:
+        raise ValueError(
+            f"Fractions must be above 0 and sum to 1 at most, got {', '.join(map(str, fractions))}."
+        )
 
     def rank(patient_id: str) -> bytes:
         return hashlib.sha256(f"{seed}/{patient_id}".encode()).digest()
@@ -64,14 +74,41 @@ def draw_patients(
     return result
 
 
-def draw(radiographs: Sequence[radiograph.Radiograph], seed: int) -> Split:
-    """70/10/20 into train, val and test by patient."""
-    patients = draw_patients((image.patient_id for image in radiographs), seed)
-    folds = {
+def draw(
+    radiographs: Sequence[radiograph.Radiograph],
+    seed: int,
+    folds: Sequence[str] = FOLDS,
+    fractions: Sequence[float] = FRACTIONS,
+) -> Split:
+    """Draws folds by patient: 70/10/20 into train, val and test, or as `draw_patients`."""
+    patients = draw_patients((image.patient_id for image in radiographs), seed, folds, fractions)
+    members = {
         fold: [image.image_id for image in radiographs if image.patient_id in patients[fold]]
-        for fold in FOLDS
+        for fold in folds
     }
-    return Split(folds, {"method": "seed", "seed": seed, "fractions": list(FRACTIONS)})
+    settings = {"method": "seed", "seed": seed, "fractions": list(fractions)}
+    return Split(members, settings if tuple(folds) == FOLDS else {**settings, "folds": list(folds)})
+
+
+def parse_fractions(parts: Iterable[str]) -> dict[str, float]:
+    """{fold: fraction} of texts such as "train:0.8".
+
+    Raises:
+      ValueError: a text of another form, or a fold named twice.
+    """
+    result = {}
+    for part in parts:
+        fold, _, fraction = (word.strip() for word in part.partition(":"))
+        try:
+            value = float(fraction)
+        except ValueError:
+            raise ValueError(
+                f"Expected fractions such as 'train:0.8,val:0.1,test:0.1', got {part!r}."
+            ) from None
+        if fold in result:
+            raise ValueError(f"The fold {fold!r} is given twice.")
+        result[fold] = value
+    return result
 
 
 def read_list(path: str | pathlib.Path) -> list[str]:
@@ -162,6 +199,62 @@ def check_by_patient(folds: Mapping[str, Collection[str]], patients: Mapping[str
         raise ValueError(
             f"{len(shared)} patients are in more than one fold, for instance {min(shared)}. "
             f"A split must keep all images of a patient together."
+        )
+
+
+def store(records: record_set.RecordSet, name: str, split: Split) -> bool:
+    """Stores a split in its record set, where its folds are "<name>/<fold>".
+
+    Args:
+      records: the set.
+      name: of the split.
+      split: folds of record ids.
+
+    Returns:
+      Whether anything was written; False if the same split was there.
+
+    Raises:
+      ValueError: a patient in two folds, an empty fold, an id that is no record's, a name that
+        cannot be a file's, or another split of that name.
+    """
+    position = {record_id: p for p, record_id in enumerate(records.record_ids())}
+    patients, labels = np.array(records.patient_ids()), records.label_matrix()
+    for fold, ids in split.folds.items():
+        if not ids or len(position.keys() & set(ids)) < len(ids):
+            raise ValueError(
+                f"The fold {fold!r} must hold records of {records.path}, each once. It has "
+                f"{len(ids)} ids, {len(set(ids))} of them different and "
+                f"{len(position.keys() & set(ids))} of that set."
+            )
+    check_by_patient(split.folds, dict(zip(position, patients, strict=True)))
+    facts = {}
+    for fold, ids in split.folds.items():
+        chosen = [position[record_id] for record_id in ids]
+        facts[fold] = split_store.describe(ids, patients[chosen], labels[chosen], records.findings)
+    return split_store.write(
+        records.path, records.fingerprint, name, split.settings, split.folds, facts
+    )
+
+
+def check_disjoint(first: overlap.Fold, second: overlap.Fold) -> None:
+    """Checks that no patient and no image of one fold is in another, of the same set or another.
+
+    See `overlap.shared_patients` for what can be told and what not.
+
+    Args:
+      first: record set and name of a fold of it.
+      second: likewise.
+
+    Raises:
+      ValueError: with the counts, or because the sets cannot be compared.
+    """
+    shared = overlap.shared_patients(first, second)
+    if shared:
+        images = sum(patient in shared for patient in first[0].patient_ids(first[1]))
+        raise ValueError(
+            f"{len(shared)} patients of {overlap.describe(first)} ({images} of its images) are "
+            f"also in {overlap.describe(second)}, for instance {min(shared)}. "
+            f"tools/split_records.py makes folds without them: see its --exclude_records."
         )
 
 

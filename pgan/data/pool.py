@@ -1,0 +1,141 @@
+"""The images that a split is drawn from: whose they are and what they show."""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from pgan.data import labels, radiograph, record_set
+
+HEALTHY = "healthy"
+ANY = "any"
+_GROUP = "group="
+
+
+@dataclasses.dataclass(frozen=True)
+class Pool:
+    """Images with their patients and labels, in any order.
+
+    Attributes:
+      image_ids: each once.
+      patient_ids: of each image.
+      labels: float32 [N, L], NaN where unknown.
+      findings: the vocabulary of the labels.
+      groups: the collection's own class of each image beside its findings, empty where unknown.
+    """
+
+    image_ids: Sequence[str]
+    patient_ids: Sequence[str]
+    labels: np.ndarray
+    findings: Sequence[str]
+    groups: Sequence[str]
+
+    @classmethod
+    def of_records(cls, records: record_set.RecordSet, fold: str = "all") -> "Pool":
+        """The records of a fold."""
+        return cls(
+            image_ids=records.record_ids(fold),
+            patient_ids=records.patient_ids(fold),
+            labels=records.label_matrix(fold),
+            findings=records.findings,
+            groups=[facts.get("group", "") for facts in records.extras(fold)],
+        )
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    @property
+    def num_patients(self) -> int:
+        """How many patients the images are of."""
+        return len(set(self.patient_ids))
+
+    def select(self, chosen: np.ndarray) -> "Pool":
+        """The images where bool [N] `chosen` is true."""
+        positions = np.flatnonzero(chosen)
+        return Pool(
+            image_ids=[self.image_ids[p] for p in positions],
+            patient_ids=[self.patient_ids[p] for p in positions],
+            labels=self.labels[positions],
+            findings=self.findings,
+            groups=[self.groups[p] for p in positions],
+        )
+
+    def class_name(self, word: str) -> str:
+        """A class word as it is written in messages and settings.
+
+        Args:
+          word: a finding; "healthy" or "No Finding", no finding present; "any", every image; or
+            "group=normal", a class of the collection itself. Case does not matter.
+
+        Raises:
+          ValueError: no such class; the message lists those there are.
+        """
+        folded = word.strip().casefold()
+        if folded in (HEALTHY, ANY):
+            return folded
+        if labels.is_no_finding(word):
+            return HEALTHY
+        if folded.startswith(_GROUP):
+            wanted = folded.removeprefix(_GROUP).strip()
+            groups = sorted(set(self.groups) - {""})
+            for group in groups:
+                if group.casefold() == wanted:
+                    return f"{_GROUP}{group}"
+            raise ValueError(
+                f"No image has the group {wanted!r}; the groups are: {', '.join(groups) or 'none'}."
+            )
+        try:
+            return self.findings[labels.find(word, self.findings)]
+        except ValueError as error:
+            raise ValueError(f"{error} Or use {HEALTHY!r}, {ANY!r} or '{_GROUP}...'.") from None
+
+    def members(self, word: str) -> np.ndarray:
+        """Bool [N], the images of a class; an image may be of several.
+
+        An unknown label makes an image neither healthy nor one that shows the finding.
+        """
+        name = self.class_name(word)
+        if name == ANY:
+            return np.ones(len(self), bool)
+        if name == HEALTHY:
+            return labels.is_healthy(self.labels, self.findings)
+        if name.startswith(_GROUP):
+            return np.array([f"{_GROUP}{group}" == name for group in self.groups], bool)
+        return self.labels[:, self.findings.index(name)] >= 0.5
+
+    def radiographs(self) -> list[radiograph.Radiograph]:
+        """The images as `splits.draw` and `splits.from_lists` take them."""
+        return [
+            radiograph.Radiograph(image_id, patient_id, vector)
+            for image_id, patient_id, vector in zip(
+                self.image_ids, self.patient_ids, self.labels, strict=True
+            )
+        ]
+
+    def by_patient(self, seed: int) -> dict[str, np.ndarray]:
+        """Positions of each patient's images; patients, and each one's images, in drawn order.
+
+        The order is that of a hash of seed and id. So it depends on nothing but these, neither on
+        the order of the images nor on a library's random stream.
+        """
+        order = sorted(range(len(self)), key=lambda p: rank(seed, self.image_ids[p]))
+        result = {p: [] for p in sorted(set(self.patient_ids), key=lambda p: rank(seed, p))}
+        for position in order:
+            result[self.patient_ids[position]].append(position)
+        return {patient: np.array(positions) for patient, positions in result.items()}
+
+
+def rank(seed: int, name: str) -> bytes:
+    """Place of a patient or an image in the order that a seed draws."""
+    return hashlib.sha256(f"{seed}/{name}".encode()).digest()
+
+
+def apportion(total: int, parts: Sequence[float]) -> list[int]:
+    """Whole numbers in the proportion of `parts` that sum to `total`, largest remainders first."""
+    exact = np.asarray(parts, np.float64) / np.sum(parts) * total
+    numbers = np.floor(exact).astype(int)
+    # Rounded, so that remainders that differ by the last bit count as equal on every machine.
+    order = np.argsort(-np.round(exact - numbers, 6), kind="stable")
+    numbers[order[: total - numbers.sum()]] += 1
+    return numbers.tolist()
