@@ -12,24 +12,20 @@ any order, however many are asked for.
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from pgan.data import labels, phantom_deformations, phantom_findings
-from pgan.data.phantom_anatomy import Anatomy, Chest, position_patient, sample_patient
-from pgan.data.phantom_imaging import Exposure, attenuation, display, sample_exposure
-from pgan.data.phantom_population import CHRONIC, sample_image_count, sample_strengths
+from pgan.data import labels, phantom_drawing
+from pgan.data.phantom_anatomy import Chest
 from pgan.data.phantom_skeleton import bones
-from pgan.data.phantom_texture import Grid, Pose, box_reduce
+from pgan.data.phantom_texture import box_reduce
 from pgan.data.radiograph import Radiograph
 
-VERSION = 1  # Raise whenever a change alters the pixels of any image.
-SMALLEST_DRAWING = 128  # Smaller images are box-filtered from this size.
+VERSION = 1  # Raise whenever a change alters the pixels of any image, also of `phantom_sites`.
 LARGEST_DRAWING = 1024
 
-# Streams of random numbers; the last entry of every seed sequence.
-_PATIENT, _COUNT, _ILLNESS, _EXAM, _NOISE, _TREE, _WALL, _MOTTLE, _MARKER, _FINDING = range(10)
+_exam, _render = phantom_drawing.exam, phantom_drawing.render
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,39 +52,6 @@ class Truth:
     bones: np.ndarray
     findings: np.ndarray
     cardiothoracic_ratio: float
-
-
-@dataclasses.dataclass(frozen=True)
-class _Exam:
-    anatomy: Anatomy
-    pose: Pose
-    exposure: Exposure
-    view: str
-
-
-def _rng(seed: int, patient: int, image: int, stream: int, part: int = 0) -> np.random.Generator:
-    return np.random.default_rng([seed, patient, image, stream, part])
-
-
-@functools.lru_cache(maxsize=256)
-def _exam(seed: int, patient: int, image: int) -> _Exam:
-    """Anatomy, stance and exposure of an image without any finding."""
-    person = _rng(seed, patient, 0, _PATIENT)
-    anatomy = sample_patient(person)
-    frailty = person.random()
-    build = Pose(zoom=person.normal(1.0, 0.04), shift_y=person.normal(0.3, 0.5))
-    rng = _rng(seed, patient, image, _EXAM)
-    view = "AP" if rng.random() < 0.15 + 0.5 * frailty else "PA"
-    supine = view == "AP"
-    anatomy = position_patient(anatomy, view, rng.normal(-2.2 if supine else 0.0, 1.0), rng)
-    wide = 1.0 if supine else 0.5
-    pose = Pose(
-        zoom=float(np.clip(build.zoom * rng.normal(1.0, 0.03 * wide), 0.86, 1.14)),
-        shift_x=float(np.clip(rng.normal(0, 0.8 * wide), -2.2, 2.2)),
-        shift_y=build.shift_y + float(np.clip(rng.normal(0, 0.9 * wide), -2, 2)),
-        tilt=float(np.clip(rng.normal(0, 0.022 * wide), -0.06, 0.06)),
-    )
-    return _Exam(anatomy, pose, sample_exposure(view, rng), view)
 
 
 def strengths(findings: Mapping[str, float] | np.ndarray | None) -> np.ndarray:
@@ -118,47 +81,19 @@ def strengths(findings: Mapping[str, float] | np.ndarray | None) -> np.ndarray:
     return values
 
 
-def _check_size(size: int) -> None:
+def check_size(size: int) -> None:
+    """Raises ValueError unless images of that side can be drawn."""
     if size < 4 or size > LARGEST_DRAWING or size & (size - 1):
         raise ValueError(
             f"size is a power of two from 4 to {LARGEST_DRAWING}, but got {size}; try size=256."
         )
 
 
-def _check_numbers(**numbers: int) -> None:
+def check_numbers(**numbers: int) -> None:
+    """Raises ValueError, with its name, if a number is negative."""
     for name, number in numbers.items():
         if number < 0:
             raise ValueError(f"{name} must be 0 or more, but got {number}.")
-
-
-def _render(
-    values: np.ndarray, seed: int, patient: int, image: int, size: int, noisy: bool
-) -> tuple[np.ndarray, Chest]:
-    """Grey values float32 at max(size, SMALLEST_DRAWING), and the chest they show."""
-    exam = _exam(seed, patient, image)
-    person = functools.partial(_rng, seed, patient, 0)
-    moment = functools.partial(_rng, seed, patient, image)
-
-    def findings():
-        # A chronic finding is found again in the same place, an acute one elsewhere.
-        return {
-            int(i): (person if CHRONIC[i] else moment)(_FINDING, int(i))
-            for i in np.flatnonzero(values)
-        }
-
-    anatomy = phantom_deformations.deform(exam.anatomy, values, findings())
-    chest = Chest(anatomy, Grid(max(size, SMALLEST_DRAWING), exam.pose))
-    lesions = phantom_findings.paint(chest, values, findings())
-    rays = attenuation(
-        chest,
-        lesions,
-        tree=person(_TREE),
-        wall=person(_WALL),
-        mottle=moment(_MOTTLE),
-        marker=moment(_MARKER),
-    )
-    noise = moment(_NOISE) if noisy else None
-    return display(rays, exam.exposure, exam.anatomy, chest.grid.pixel, noise), chest
 
 
 def draw(
@@ -187,13 +122,14 @@ def draw(
     Raises:
         ValueError: findings, size or a number out of range.
     """
-    _check_size(size)
-    _check_numbers(patient=patient, image=image, seed=seed)
+    check_size(size)
+    check_numbers(patient=patient, image=image, seed=seed)
     grey, _ = _render(strengths(findings), seed, patient, image, size, True)
-    return _rounded(box_reduce(grey, min(size, grey.shape[0])))
+    return rounded(box_reduce(grey, min(size, grey.shape[0])))
 
 
-def _rounded(grey: np.ndarray) -> np.ndarray:
+def rounded(grey: np.ndarray) -> np.ndarray:
+    """Grey values as they are stored, uint8."""
     return np.clip(np.rint(grey), 0, 255).astype(np.uint8)
 
 
@@ -213,24 +149,47 @@ def draw_with_truth(
     Returns:
         uint8 [size, size] and its Truth.
     """
-    _check_size(size)
-    _check_numbers(patient=patient, image=image, seed=seed)
+    check_size(size)
+    check_numbers(patient=patient, image=image, seed=seed)
     values = strengths(findings)
-    noiseless, chest = _render(values, seed, patient, image, size, False)
-    regions = np.zeros((len(values), size, size), np.float32)
+    picture = draw(values, patient=patient, image=image, seed=seed, size=size)
+
+    def noiseless(shown):
+        return _render(shown, seed, patient, image, size, False)
+
+    return picture, truth_of(values, noiseless, size)
+
+
+def truth_of(
+    values: np.ndarray,
+    noiseless: Callable[[np.ndarray], tuple[np.ndarray, Chest]],
+    size: int,
+    kept: Callable[[np.ndarray], np.ndarray] = lambda square: square,
+) -> Truth:
+    """Ground truth of an image, however it was processed.
+
+    Args:
+        values: float32 [14], strengths of its findings.
+        noiseless: draws the image, with any strengths, without noise; returns grey values and
+            chest as `phantom_drawing.render` does.
+        size: side of the square drawing.
+        kept: cuts the drawing to the picture.
+
+    Returns:
+        Truth, its maps as `kept` returns them.
+    """
+    grey, chest = noiseless(values)
+
+    def mask(inside):
+        return kept(box_reduce(inside.astype(np.float32), size) > 0.5)
+
+    absent = kept(np.zeros((size, size), np.float32))
+    regions = np.tile(absent, (len(values), 1, 1))
     for position in np.flatnonzero(values):
         others = values.copy()
         others[position] = 0
-        without, _ = _render(others, seed, patient, image, size, False)
-        regions[position] = box_reduce(np.abs(noiseless - without), size)
-    picture = draw(values, patient=patient, image=image, seed=seed, size=size)
-    return picture, _truth(chest, regions, size)
-
-
-def _truth(chest: Chest, regions: np.ndarray, size: int) -> Truth:
-    def mask(inside):
-        return box_reduce(inside.astype(np.float32), size) > 0.5
-
+        without, _ = noiseless(others)
+        regions[position] = kept(box_reduce(np.abs(grey - without), size))
     heart = chest.silhouette & chest.heart_rows & (chest.y < chest.dome_y)
     lungs = (chest.cavity > 0.5) & ~chest.silhouette
     # Row by row in patient coordinates: cardiothoracic ratio is a ratio of horizontal extents.
@@ -296,31 +255,37 @@ def read(count: int, seed: int, size: int = 256) -> Iterator[Radiograph]:
     Raises:
         ValueError: size out of range, or a negative count or seed.
     """
-    _check_size(size)
-    _check_numbers(count=count, seed=seed)
+    check_size(size)
+    check_numbers(count=count, seed=seed)
     return itertools.islice(_population(seed, size), count)
 
 
+def patient_name(seed: int, patient: int) -> str:
+    """Name of a patient that `read` yields."""
+    return f"phantom{seed}_{patient:06d}"
+
+
+def image_name(seed: int, patient: int, image: int) -> str:
+    """Name of an image that `read` yields."""
+    return f"{patient_name(seed, patient)}_{image:03d}.png"
+
+
 def _population(seed: int, size: int) -> Iterator[Radiograph]:
-    for patient in itertools.count():
-        for image in range(sample_image_count(_rng(seed, patient, 0, _COUNT))):
-            # Part 0 is the same for all images of the patient, part 1 is this image's own.
-            values = sample_strengths(
-                _rng(seed, patient, 0, _ILLNESS, 0), _rng(seed, patient, image, _ILLNESS, 1)
-            )
-            exam = _exam(seed, patient, image)
-            yield Radiograph(
-                image_id=f"phantom{seed}_{patient:06d}_{image:03d}.png",
-                patient_id=f"phantom{seed}_{patient:06d}",
-                labels=(values > 0).astype(np.float32),
-                load=functools.partial(
-                    draw, findings=values, patient=patient, image=image, seed=seed, size=size
-                ),
-                stamp=f"phantom version {VERSION} seed {seed} size {size}",
-                extras={
-                    "age": exam.anatomy.age,
-                    "sex": exam.anatomy.sex,
-                    "view": exam.view,
-                    "strengths": values,
-                },
-            )
+    for patient, image in phantom_drawing.exams(seed):
+        values = phantom_drawing.illness(seed, patient, image)
+        exam = _exam(seed, patient, image)
+        yield Radiograph(
+            image_id=image_name(seed, patient, image),
+            patient_id=patient_name(seed, patient),
+            labels=(values > 0).astype(np.float32),
+            load=functools.partial(
+                draw, findings=values, patient=patient, image=image, seed=seed, size=size
+            ),
+            stamp=f"phantom version {VERSION} seed {seed} size {size}",
+            extras={
+                "age": exam.anatomy.age,
+                "sex": exam.anatomy.sex,
+                "view": exam.view,
+                "strengths": values,
+            },
+        )

@@ -10,6 +10,7 @@ import dataclasses
 import numpy as np
 from scipy import interpolate
 
+from pgan.data.phantom_population import USUAL, Population
 from pgan.data.phantom_texture import Grid, chord, soft_step
 
 LUNG_DENSITY = 0.26  # g/cm^3 of inflated lung: air with a quarter of tissue.
@@ -58,10 +59,10 @@ class Anatomy:
     rotation: float = 0.0  # of the front of the chest against the spine, as a shift
 
 
-def sample_patient(rng: np.random.Generator) -> Anatomy:
+def sample_patient(rng: np.random.Generator, population: Population = USUAL) -> Anatomy:
     """The chest of one person, in deep inspiration, upright, postero-anterior."""
-    female = rng.random() < 0.44
-    age = int(np.clip(rng.normal(48, 17), 16, 90))
+    female = rng.random() < population.female
+    age = int(np.clip(rng.normal(population.age, population.age_sd), 16, 90))
     habitus = float(np.clip(rng.normal(0, 1), -1.8, 2.4))  # lean to obese
     scale = rng.normal(0.955 if female else 1.02, 0.045)
     ageing = (age - 48) / 17

@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from pgan.data.phantom_anatomy import Anatomy, Chest
 from pgan.data.phantom_findings import Lesions
+from pgan.data.phantom_markers import lead_letter
 from pgan.data.phantom_skeleton import airways, bones, stomach_gas, vessel_tree
 from pgan.data.phantom_texture import fractal_noise, wide_blur
 
@@ -25,6 +26,32 @@ class Exposure:
     middle: float  # relative attenuation that is shown as middle grey
     contrast: float  # relative steepness of the display curve
     sharpening: float  # weight of the unsharp mask, 0 for none
+
+
+@dataclasses.dataclass(frozen=True)
+class Technique:
+    """How the exposures of a site differ from the usual ones; neutral by default.
+
+    Attributes:
+        scatter, dose, middle, contrast: factors of the same attributes of `Exposure`.
+        sharpening: what is added to that of `Exposure`.
+    """
+
+    scatter: float = 1.0
+    dose: float = 1.0
+    middle: float = 1.0
+    contrast: float = 1.0
+    sharpening: float = 0.0
+
+    def applied_to(self, exposure: Exposure) -> Exposure:
+        """The exposure as this site makes it."""
+        return Exposure(
+            scatter=exposure.scatter * self.scatter,
+            dose=exposure.dose * self.dose,
+            middle=exposure.middle * self.middle,
+            contrast=exposure.contrast * self.contrast,
+            sharpening=exposure.sharpening + self.sharpening,
+        )
 
 
 def sample_exposure(view: str, rng: np.random.Generator) -> Exposure:
@@ -47,6 +74,8 @@ def attenuation(
     wall: np.random.Generator,
     mottle: np.random.Generator,
     marker: np.random.Generator,
+    letter: str = "L",
+    metal: np.ndarray | None = None,
 ) -> np.ndarray:
     """Exponent of Beer and Lambert's law along every ray.
 
@@ -57,6 +86,8 @@ def attenuation(
         wall: draws the unevenness of the body; one state per patient.
         mottle: draws the lung's fine structure; one state per image.
         marker: draws the side marker; one state per image.
+        letter: the side marker, see `phantom_markers.lead_letter`.
+        metal: attenuation of devices in the beam, float32 [size, size], or None.
 
     Returns:
         float32 [size, size], >= 0, dimensionless.
@@ -72,7 +103,9 @@ def attenuation(
     soft -= airways(chest) + stomach_gas(chest)
     bone = bones(chest) * (chest.body > 0)
     total = np.float32(SOFT_TISSUE_PER_CM) * np.maximum(soft, 0) + np.float32(BONE_PER_CM) * bone
-    return total + _side_marker(chest.grid.size, marker)
+    if metal is not None:
+        total = total + metal
+    return total + lead_letter(chest.grid.size, marker, letter)
 
 
 def _lung_structure(chest: Chest, cephalisation: float, tree, mottle) -> np.ndarray:
@@ -84,21 +117,6 @@ def _lung_structure(chest: Chest, cephalisation: float, tree, mottle) -> np.ndar
     # Air is what vessels stand out against: none show where there is no lung in the beam.
     visible = np.minimum(chest.air * np.float32(0.12), 1)
     return (total + np.float32(0.09 * chest.anatomy.texture) * fine) * visible
-
-
-def _side_marker(size: int, rng: np.random.Generator) -> np.ndarray:
-    """Attenuation of the lead letter L that most plates carry beside the left shoulder."""
-    present = rng.random() < 0.75
-    left, top = rng.uniform(0.86, 0.93), rng.uniform(0.04, 0.14)
-    centres = (np.arange(size, dtype=np.float32) + 0.5) / size
-
-    def bar(start, end):
-        # Partly covered pixels get their share, so that the letter is the same at every size.
-        return np.clip(np.minimum(centres - start, end - centres) * size + 0.5, 0, 1)
-
-    upright = bar(top, top + 0.045)[:, None] * bar(left, left + 0.009)
-    foot = bar(top + 0.036, top + 0.045)[:, None] * bar(left, left + 0.03)
-    return np.float32(3.0 * present) * np.maximum(upright, foot)
 
 
 def display(

@@ -1,5 +1,7 @@
 """Who has what in a population of chest phantoms."""
 
+import dataclasses
+
 import numpy as np
 from scipy import special
 
@@ -35,7 +37,6 @@ _PERSISTENCE = np.array([0.3, 0.9, 0.4, 0.3, 0.8, 0.8, 0.2, 0.3, 0.2, 0.3, 0.95,
 # bool [14], findings that stay with a patient for life or for long.
 CHRONIC = _PERSISTENCE >= 0.8
 _OWN_CAUSE = np.sqrt(1 - (_CAUSES**2).sum(1))
-_THRESHOLDS = special.ndtri(np.asarray(PREVALENCE))
 
 WEAKEST = 0.35  # Strength of the faintest finding that a radiologist would report.
 
@@ -43,9 +44,35 @@ WEAKEST = 0.35  # Strength of the faintest finding that a radiologist would repo
 IMAGES_PER_PATIENT = (0.34, 0.22, 0.15, 0.10, 0.08, 0.05, 0.04, 0.02)
 
 
-def sample_image_count(rng: np.random.Generator) -> int:
-    """Number of images of a patient, 1 .. 8."""
-    return 1 + int(np.searchsorted(np.cumsum(IMAGES_PER_PATIENT)[:-1], rng.random(), side="right"))
+@dataclasses.dataclass(frozen=True)
+class Population:
+    """Whom a site sees: how ill, how old, how often, and in bed or standing.
+
+    Attributes:
+        prevalence: share of images with each finding, in the order of `labels.NIH_14`.
+        images_per_patient: chance of 1, 2, ... images.
+        female: share of women among the patients.
+        age, age_sd: mean and standard deviation in years; ages are cut to 16 .. 90.
+        bedside: share of AP images among the sturdiest patients; the others are PA.
+        frailty: by how much that share is higher among the frailest.
+    """
+
+    prevalence: tuple[float, ...] = PREVALENCE
+    images_per_patient: tuple[float, ...] = IMAGES_PER_PATIENT
+    female: float = 0.44
+    age: float = 48
+    age_sd: float = 17
+    bedside: float = 0.15
+    frailty: float = 0.5
+
+
+USUAL = Population()
+
+
+def sample_image_count(rng: np.random.Generator, population: Population = USUAL) -> int:
+    """Number of images of a patient, at least 1."""
+    upper = np.cumsum(population.images_per_patient)[:-1]
+    return 1 + int(np.searchsorted(upper, rng.random(), side="right"))
 
 
 def _liabilities(rng: np.random.Generator) -> np.ndarray:
@@ -54,12 +81,16 @@ def _liabilities(rng: np.random.Generator) -> np.ndarray:
     return shared + _OWN_CAUSE * rng.standard_normal(len(_OWN_CAUSE))
 
 
-def sample_strengths(lasting: np.random.Generator, passing: np.random.Generator) -> np.ndarray:
+def sample_strengths(
+    lasting: np.random.Generator, passing: np.random.Generator, population: Population = USUAL
+) -> np.ndarray:
     """Findings of one image.
 
     Args:
         lasting: generator in the same state for all images of the patient.
         passing: generator of this image.
+        population: has the prevalences. The same generators give a patient the same liabilities
+            in every population.
 
     Returns:
         float32 [14], 0 for an absent finding and `WEAKEST` .. 1 for one that is present.
@@ -67,7 +98,8 @@ def sample_strengths(lasting: np.random.Generator, passing: np.random.Generator)
     liability = np.sqrt(_PERSISTENCE) * _liabilities(lasting)
     liability += np.sqrt(1 - _PERSISTENCE) * _liabilities(passing)
     # A chronic finding keeps about its strength from image to image; an acute one varies.
-    usual = lasting.uniform(WEAKEST, 1.0, len(PREVALENCE))
-    current = passing.uniform(WEAKEST, 1.0, len(PREVALENCE))
+    usual = lasting.uniform(WEAKEST, 1.0, len(_PERSISTENCE))
+    current = passing.uniform(WEAKEST, 1.0, len(_PERSISTENCE))
     strength = _PERSISTENCE * usual + (1 - _PERSISTENCE) * current
-    return np.where(liability < _THRESHOLDS, strength, 0).astype(np.float32)
+    thresholds = special.ndtri(np.asarray(population.prevalence))
+    return np.where(liability < thresholds, strength, 0).astype(np.float32)
