@@ -22,7 +22,7 @@ from pgan import (
     snapshots,
     training_step,
 )
-from pgan.data import record_reader, record_set
+from pgan.data import record_reader, record_set, splits
 
 _LOG = logging.getLogger(__name__)
 _REFRESH_SECONDS = 1.0
@@ -106,6 +106,8 @@ def train(
     """
     records.require_findings(settings.network.findings)
     records.require_resolution(settings.network.resolution)
+    if settings.held_out_fold:
+        _check_held_out(records, settings.train_fold, settings.held_out_fold)
     folder = run_folder.RunFolder(run_dir)
     if init_from and folder.exists:
         raise ValueError(
@@ -124,6 +126,16 @@ def train(
     with log, stop.listening():
         trainer.prepare(init_from)
         return trainer.run(stop)
+
+
+def _check_held_out(records: record_set.RecordSet, train_fold: str, held_out_fold: str) -> None:
+    try:
+        splits.check_disjoint((records, train_fold), (records, held_out_fold))
+    except ValueError as error:
+        raise ValueError(
+            f"{error} What is watched as held out must not be trained on: give another "
+            f"--held_out_fold, or none (--held_out_fold=)."
+        ) from None
 
 
 class _Trainer:

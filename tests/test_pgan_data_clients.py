@@ -134,10 +134,10 @@ def test_mixes_follow_the_dirichlet_distribution():
     The share of a class is beta distributed with parameters a p and a (1 - p), so its variance is
     p (1 - p) / (a + 1).
     """
-    count = 40000
+    count = 16000
     images = make(np.arange(count) % 4 == 0, [f"p{i}" for i in range(count)], ("Mass",))
     for dirichlet in (3, 30):
-        split = draw(images, 200, 1, images_per_client=[50], dirichlet=dirichlet)
+        split = draw(images, 160, 1, images_per_client=[25], dirichlet=dirichlet)
         place = {i: p for p, i in enumerate(images.image_ids)}
         rates = [images.labels[[place[i] for i in ids]].mean() for ids in split.folds.values()]
         assert np.mean(rates) == pytest.approx(0.25, abs=0.03)

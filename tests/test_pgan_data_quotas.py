@@ -162,7 +162,7 @@ def test_rest_has_all_images_of_all_other_patients():
         (
             ["a: 4 Hernia", "b: 3 Hernia"],
             "fold 'b': wanted 3 of 'Hernia', got 2. There are 6 such images of 6 patients; all "
-            "folds together want 7 .* and 4 are of patients that other folds have taken. Ask for fewer",
+            "folds together want 7 .* and 4 are of patients that other folds have taken. Ask",
         ),
         (["a: 1 Pleural Thickening"], "wanted 1 of 'Pleural Thickening', got 0. There are 0 such"),
         (["a: 1 Cat"], "Unknown finding 'Cat'"),

@@ -235,3 +235,11 @@ def test_two_replicas_train_through_the_loop(settings, phantom_records, tmp_path
     mirrored = dataclasses.replace(settings, strategy="mirrored", schedule=short)
     result = train.train(mirrored, phantom_records, str(tmp_path / "run"), show_progress=False)
     assert result == train.TrainResult(64, 64, True, None)
+
+
+def test_held_out_images_may_not_be_of_patients_trained_on(phantom_records, tmp_path):
+    network = config.NetworkConfig(resolution=16, findings=phantom_records.findings)
+    settings = config.TrainConfig(network=network, train_fold="all", held_out_fold="val")
+    with pytest.raises(ValueError, match="patients of phantom, fold all .*give another --held_out"):
+        train.train(settings, phantom_records, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()

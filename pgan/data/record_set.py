@@ -183,7 +183,7 @@ class RecordSet:
         ]
         if differing:
             raise ValueError(
-                f"{whose} was made with {', '.join(differing)}, so a comparison would measure that. "
+                f"{whose} was made with {', '.join(differing)}; a comparison would measure that. "
                 f"Build {self.path} anew with the same flags of tools/build_records.py."
             )
 
