@@ -16,34 +16,14 @@ _FRAMEWORKS = {"tensorflow", "keras", "jax", "matplotlib"}
 _LIGHT = (
     "pgan/config.py",
     "pgan/schedule.py",
-    "pgan/data/chexpert.py",
-    "pgan/data/clients.py",
-    "pgan/data/collection.py",
-    "pgan/data/description.py",
-    "pgan/data/description_sets.py",
-    "pgan/data/dicom.py",
-    "pgan/data/encoding_pool.py",
-    "pgan/data/folder.py",
-    "pgan/data/identifier_scan.py",
-    "pgan/data/labels.py",
-    "pgan/data/manifest.py",
-    "pgan/data/nih.py",
-    "pgan/data/phantom.py",
-    "pgan/data/phantom_layouts.py",
-    "pgan/data/phantom_sites.py",
-    "pgan/data/pseudonyms.py",
-    "pgan/data/pyramid.py",
-    "pgan/data/quotas.py",
-    "pgan/data/radiograph.py",
-    "pgan/data/record_set.py",
-    "pgan/data/record_writer.py",
-    "pgan/data/rsna.py",
-    "pgan/data/sources.py",
-    "pgan/data/split_store.py",
-    "pgan/data/splits.py",
     "pgan/label_plan.py",
     "pgan/metrics/frechet.py",
     "pgan/model_card.py",
+    *(
+        f"pgan/data/{path.name}"
+        for path in sorted((_ROOT / "pgan/data").glob("*.py"))
+        if path.name not in ("__init__.py", "record_reader.py")
+    ),
 )
 
 

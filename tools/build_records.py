@@ -28,6 +28,12 @@ _SOURCE = flags.DEFINE_enum(
 )
 _INPUT = flags.DEFINE_string("input", None, "Folder of the collection.")
 _CSV = flags.DEFINE_string("csv", None, "Label file, if it is not in --input (nih, folder).")
+_COLLECTION = flags.DEFINE_string(
+    "collection",
+    "clinic",
+    "Name of a folder's collection (folder). Ids are hashed under it, so that patient 17 of one "
+    "clinic is not patient 17 of another.",
+)
 _OUTPUT = flags.DEFINE_string("output", None, "Folder of the record set.")
 _MAX_RESOLUTION = flags.DEFINE_integer(
     "max_resolution", None, "Largest resolution in pixels, a power of two; all from 4 up are made."
@@ -132,6 +138,9 @@ def _plan():
         raise app.UsageError(f"--source={_SOURCE.value} needs --input.")
     if len(_SPLIT_LISTS.value or ()) == 3 and _SPLIT_SEED.value is not None:
         raise app.UsageError("Three --split_lists leave nothing to draw; drop --split_seed.")
+    name = _COLLECTION.value if _SOURCE.value == "folder" else _SOURCE.value
+    if _SOURCE.value == "folder" and name in (*sources.SOURCES, "phantom"):
+        raise app.UsageError(f"--collection={name} has a reader of its own: --source.")
     lists = [splits.read_list(path) for path in _SPLIT_LISTS.value or ()]
     key_file = pathlib.Path(_KEY_FILE.value).expanduser().absolute()
     if pathlib.Path(_OUTPUT.value).absolute() in key_file.parents:
@@ -158,10 +167,10 @@ def _plan():
         [*source.images, *source.official_val],
         source.findings,
         _MAX_RESOLUTION.value,
-        source=_SOURCE.value,
+        source=name,
         origin=source.origin,
         split=sources.split(source, lists, _SPLIT_SEED.value, _ALLOW_MISSING.value),
-        pseudonyms=pseudonyms.Pseudonymizer(pseudonyms.load_key(key_file), _SOURCE.value),
+        pseudonyms=pseudonyms.Pseudonymizer(pseudonyms.load_key(key_file), name),
         provenance=source.provenance,
         **options,
     )
