@@ -12,8 +12,7 @@ import numpy as np
 import PIL
 import tqdm
 
-from pgan.data import labels as labels_lib
-from pgan.data import manifest, record_plan
+from pgan.data import manifest, record_plan, split_store
 
 UNFINISHED = "unfinished.json"
 SET_ASIDE = "set_aside.txt"
@@ -197,18 +196,13 @@ def _describe_fold(plan: record_plan.Plan, record_ids: Collection[str]) -> dict:
     members = set(record_ids)
     chosen = [p for p, record_id in enumerate(plan.record_ids) if record_id in members]
     labels = np.array([plan.radiographs[p].labels for p in chosen], np.float32)
-    labels = labels.reshape(len(chosen), len(plan.settings["findings"]))
     findings = plan.settings["findings"]
-    positives = (labels >= 0.5).sum(axis=0).tolist()
-    unknown = np.isnan(labels).sum(axis=0).tolist()
-    return {
-        "records": len(chosen),
-        "patients": len({plan.patient_ids[p] for p in chosen}),
-        "fingerprint": manifest.fold_fingerprint(record_ids),
-        "no_finding": int(labels_lib.is_healthy(labels, findings).sum()),
-        "positives": dict(zip(findings, positives, strict=True)),
-        "unknown": dict(zip(findings, unknown, strict=True)),
-    }
+    return split_store.describe(
+        record_ids,
+        [plan.patient_ids[p] for p in chosen],
+        labels.reshape(len(chosen), len(findings)),
+        findings,
+    )
 
 
 def _libraries() -> str:
