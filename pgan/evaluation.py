@@ -19,6 +19,7 @@ import tqdm
 from PIL import Image
 
 from pgan import checkpoints, plots, serving_graph, synthesis
+from pgan.data import labels as labels_lib
 from pgan.data import manifest, record_reader, record_set
 from pgan.metrics import features, frechet
 
@@ -275,7 +276,8 @@ def comparison_grid(
         raise ValueError("--grid needs a generator: give --run_dir or --export")
     labels = records.condition_matrix(fold)
     frequent = np.argsort(-labels.sum(axis=0), kind="stable")[:findings]
-    chosen = [("No finding", np.flatnonzero(~labels.any(axis=1))[:columns])]
+    none = labels_lib.name_of_none(records.findings)
+    chosen = [(none, np.flatnonzero(~labels.any(axis=1))[:columns])]
     chosen += [(records.findings[i], np.flatnonzero(labels[:, i])[:columns]) for i in frequent]
     last = 1 + max(places.max(initial=0) for _, places in chosen)
     reals = np.concatenate(list(real_images(records, synthetic.resolution, fold, int(last))))

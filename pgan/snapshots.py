@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from pgan import config, plots, run_folder, schedule, training_step
+from pgan.data import labels as labels_lib
 from pgan.data import record_reader, record_set
 
 _GRID_STREAM = 1_000_003  # Seed stream of the grids' latents; the step has its own.
@@ -24,7 +25,7 @@ class Snapshots:
         self._state, self._settings = state, settings
         self._records, self._folder = records, folder
         network = settings.network
-        self._row_names = ["No finding", *network.findings]
+        self._row_names = [labels_lib.name_of_none(network.findings), *network.findings]
         self._labels = np.vstack([np.zeros(network.num_labels), np.eye(network.num_labels)])
         self._latents = tf.random.stateless_normal(
             (settings.grid_columns, network.latent_size),

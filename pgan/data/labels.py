@@ -115,6 +115,11 @@ def project(values: np.ndarray, findings: Sequence[str], wanted: Sequence[str]) 
     return np.asarray(values)[..., [positions[common_name(name)] for name in wanted]]
 
 
+def name_of_none(findings: Sequence[str]) -> str:
+    """What images without any label are called: "No Finding", unless that is a label itself."""
+    return "No label" if any(map(is_no_finding, findings)) else NO_FINDING
+
+
 def is_healthy(values: np.ndarray, findings: Sequence[str]) -> np.ndarray:
     """Which images are known to show no finding.
 
