@@ -148,3 +148,38 @@ def test_help_needs_no_tensorflow():
     code = "import sys, build_records; sys.exit('tensorflow' in sys.modules)"
     tools = os.path.join(os.path.dirname(os.path.dirname(__file__)), "tools")
     assert subprocess.run([sys.executable, "-c", code], cwd=tools).returncode == 0
+
+
+def test_masking_is_recorded_and_shown_beside_the_set(run_tool, tmp_path, capsys):
+    source = tmp_path / "nih"
+    arguments = ["--site=nih", "--count=2", "--size=128", "--workers=0", f"--output={source}"]
+    assert run_tool("write_phantom_site", *arguments) == 0
+    sets = {}
+    for name, flag in {"masked": "--mask_markers", "plain": "--nomask_markers"}.items():
+        assert (
+            run_tool(
+                "build_records",
+                "--source=nih",
+                f"--input={source}",
+                f"--output={tmp_path / name}",
+                "--max_resolution=128",
+                f"--key_file={tmp_path / 'key'}",
+                "--workers=0",
+                flag,
+            )
+            == 0
+        )
+        sets[name] = record_set.RecordSet.open(tmp_path / name)
+    assert sets["masked"].manifest["mask_markers"] and not sets["plain"].manifest["mask_markers"]
+    sheet = tmp_path / "masked.markers.png"
+    assert f"not for sharing: {sheet}" in capsys.readouterr().out
+    assert Image.open(sheet).width > 200
+    images = [
+        np.concatenate(
+            [b["images"].numpy() for b in record_reader.evaluation_dataset(s, 128, "all", 2)]
+        )
+        for s in sets.values()
+    ]
+    # The lead letter L is gone and the lungs are as they were.
+    assert (images[0] != images[1])[:, :30, 100:].any()
+    np.testing.assert_array_equal(images[0][:, 40:100, 20:100], images[1][:, 40:100, 20:100])
