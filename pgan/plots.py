@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -144,6 +144,69 @@ def label_statistics(
             _draw_shares(space, shown, label)
         spaces[0].set_ylabel("images, % of the known")
     return drawing
+
+
+def diversity(rows: Sequence[Mapping[str, Any]], title: str) -> figure.Figure:
+    """Draws the similarity of pairs of real and of synthetic images, finding by finding.
+
+    Bars are means, whiskers the SD of the pairs (not an error of the mean). Bars of fewer pairs
+    than wanted say of how many they are.
+
+    Args:
+        rows: Of `pgan.metrics.diversity.compare`.
+        title: Of the figure.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If there is no row, or rows are of different measures, sizes or sources.
+    """
+    from matplotlib import figure, rc_context
+
+    shared = ("metric", "resolution", "real", "synthetic")
+    kinds = sorted({tuple(row[key] for key in shared) for row in rows})
+    if len(kinds) != 1:
+        raise ValueError(f"a figure shows rows of one {', '.join(shared)}; got {kinds}")
+    (metric, resolution, *_) = kinds[0]
+    with rc_context({"font.size": _FONT_SIZE, "axes.titlesize": _FONT_SIZE + 1}):
+        drawing = figure.Figure((7, 1.6 + 0.36 * len(rows)), dpi=150, layout="constrained")
+        drawing.suptitle(title, fontsize=_FONT_SIZE + 4)
+        part, longest = drawing.subplots(), 1e-3
+        for number, side in enumerate(("real", "synthetic")):
+            means = np.array([row[f"{side}_mean"] or 0.0 for row in rows])
+            spreads = np.array([row[f"{side}_sd"] or 0.0 for row in rows])
+            places = np.arange(len(rows)) + 0.4 * (number - 0.5)
+            shown = np.array([row[f"{side}_pairs"] > 0 for row in rows])
+            part.barh(
+                places[shown], means[shown], 0.37, xerr=spreads[shown], color=_COLOURS[number],
+                error_kw={"elinewidth": 0.8, "capsize": 2}, label=f"{side}: {rows[0][side]}",
+            )  # fmt: skip
+            for row, end, place in zip(rows, means + spreads, places, strict=True):
+                part.annotate(
+                    _similarity_text(row, side), (end, place), (4, 0),
+                    textcoords="offset points", va="center", fontsize=6,
+                )  # fmt: skip
+            longest = max(longest, *(means + spreads))
+        part.set_yticks(range(len(rows)), [row["finding"] for row in rows])
+        part.set_ylim(len(rows) - 0.5, -0.5)
+        part.set_xlim(0, 1.25 * longest)  # room for the texts
+        part.set_xlabel(f"{metric} of pairs at {resolution} px, mean and SD; lower: more diverse")
+        part.spines[["top", "right"]].set_visible(False)
+        part.legend(
+            frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncol=2, borderaxespad=0.2
+        )
+    return drawing
+
+
+def _similarity_text(row: Mapping[str, Any], side: str) -> str:
+    pairs = row[f"{side}_pairs"]
+    if not pairs:
+        return f"{side}: no pairs"
+    mean = f"{row[f'{side}_mean']:.2f}"
+    if pairs >= row["pairs_wanted"]:
+        return mean
+    return f"{mean} ({pairs:,} {'pair' if pairs == 1 else 'pairs'})"
 
 
 def _draw_prevalence(

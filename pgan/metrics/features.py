@@ -1,12 +1,16 @@
 """Features of images: what a distance between sets of images looks at."""
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from pgan.metrics import frechet
+
+# Pixels of images, or of the networks' inputs of about 300 px, that are in work at once.
+_PIXELS_AT_ONCE = 2**22
+_INPUT_PIXELS = 300**2
 
 
 class Extractor(Protocol):
@@ -15,10 +19,13 @@ class Extractor(Protocol):
     Attributes:
         name: Part of the names of results; another function has another name.
         dimension: Entries of a feature vector.
+        facts: JSON types that identify the function: "network", "sha256" of its file (None if it
+            has none) and "variant".
     """
 
     name: str
     dimension: int
+    facts: dict[str, Any]
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Computes features, each image by itself.
@@ -45,6 +52,43 @@ def statistics(extractor: Extractor, batches: Iterable[np.ndarray]) -> frechet.S
     for images in batches:
         accumulator.add(extractor(images))
     return accumulator.statistics()
+
+
+def checked(images: np.ndarray, smallest: int = 1) -> np.ndarray:
+    """The images, unless they are something else.
+
+    Raises:
+        ValueError: If they are not uint8 [N, H, W] with at least `smallest` pixels a side.
+    """
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim != 3 or min(images.shape[1:]) < smallest:
+        raise ValueError(
+            f"images must be uint8 [N, H, W] of at least {smallest}x{smallest} px, got "
+            f"{images.dtype} {list(images.shape)}"
+        )
+    return images
+
+
+def in_parts(
+    function: Callable[[np.ndarray], np.ndarray], images: np.ndarray, dimension: int | None
+) -> np.ndarray:
+    """Features by a function that is given few images at once, so that its memory is bounded.
+
+    Args:
+        function: Of images uint8 [n, H, W], to float32 [n, D].
+        images: uint8 [N, H, W].
+        dimension: D, for the result of no images.
+
+    Returns:
+        float32 [N, D].
+
+    Raises:
+        ValueError: If the images are not as above.
+    """
+    images = checked(images)
+    size = max(1, _PIXELS_AT_ONCE // max(_INPUT_PIXELS, int(np.prod(images.shape[1:]))))
+    parts = [function(images[start : start + size]) for start in range(0, len(images), size)]
+    return np.concatenate(parts) if parts else np.zeros((0, dimension or 0), np.float32)
 
 
 class FixedExtractor:
@@ -76,6 +120,7 @@ class FixedExtractor:
 
     def __init__(self):
         """Draws the filters."""
+        self.facts = {"network": "fixed", "sha256": None, "variant": f"seed {self._SEED}"}
         self._kernels = [self._draw(scale) for scale in range(self._SCALES)]
         self._function = tf.function(
             self._compute, input_signature=[tf.TensorSpec([None, None, None], tf.uint8)]
@@ -87,13 +132,7 @@ class FixedExtractor:
         Raises:
             ValueError: If the images are not uint8 [N, H, W] with at least 16 pixels a side.
         """
-        images = np.asarray(images)
-        if images.dtype != np.uint8 or images.ndim != 3 or min(images.shape[1:]) < 16:
-            raise ValueError(
-                f"images must be uint8 [N, H, W] of at least 16x16 px, got {images.dtype} "
-                f"{list(images.shape)}"
-            )
-        return self._function(images).numpy()
+        return self._function(checked(images, smallest=16)).numpy()
 
     def _draw(self, scale):
         """Filters of one scale, float32 [5, 5, 1, 16], orthonormal, the first one constant."""

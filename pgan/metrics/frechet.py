@@ -131,14 +131,3 @@ def distance(a: Statistics, b: Statistics) -> float:
             "the covariances are not positive semidefinite"
         )
     return max(result, 0.0)
-
-
-def name(count: int, extractor: str) -> str:
-    """Name of a distance over so many samples in each set, such as `fd141_fixed` or `fd10k_fixed`.
-
-    Args:
-        count: Samples in each set.
-        extractor: Name of the features.
-    """
-    number = f"{count // 1000}k" if count and count % 1000 == 0 else str(count)
-    return f"fd{number}_{extractor}"
