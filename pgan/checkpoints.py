@@ -13,6 +13,8 @@ from pgan import config, networks, run_folder, schedule, training_step
 _LOG = logging.getLogger(__name__)
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 
+BEST = "best"  # folder of the checkpoint that the distance monitor keeps
+
 
 class CheckpointError(RuntimeError):
     """A checkpoint could not be written or read."""
@@ -143,11 +145,12 @@ class RunInfo:
         return 2**self.level
 
 
-def load_generator(run_dir: str) -> tuple[networks.Generator, RunInfo]:
+def load_generator(run_dir: str, best: bool = False) -> tuple[networks.Generator, RunInfo]:
     """Reads the averaged generator of a run from its newest readable checkpoint.
 
     Args:
         run_dir: A run folder of tools/train_pgan.py.
+        best: Read the checkpoint with the smallest distance of the monitor instead.
 
     Returns:
         The generator, float32 whatever the training's precision, and where the run stands.
@@ -159,9 +162,10 @@ def load_generator(run_dir: str) -> tuple[networks.Generator, RunInfo]:
     folder = run_folder.RunFolder(run_dir)
     settings, records = folder.read()
     generator = networks.Generator(settings.network, seed=settings.seed)
-    paths = _list(folder.checkpoints)
+    place = folder.checkpoints / BEST if best else folder.checkpoints
+    paths = _list(place)
     if not paths:
-        raise FileNotFoundError(f"{folder.checkpoints} holds no checkpoint yet")
+        raise FileNotFoundError(f"{place} holds no checkpoint yet")
     for path in reversed(paths):
         try:
             shown = restore_networks(path, averaged=generator)

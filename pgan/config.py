@@ -272,6 +272,21 @@ class TrainConfig(_Config):
     critic_images: int = option(
         512, "Images per fold for the critic scores at each tick, at most.", resume=True
     )
+    metric_every_kimg: float = option(
+        120.0,
+        "Kimg between two Frechet distances of the averaged generator, at the next tick; the "
+        "checkpoint with the smallest is kept in checkpoints/best. 0: never.",
+        resume=True,
+    )
+    metric_images: int = option(
+        1000, "Images of each set in these distances, at most.", resume=True
+    )
+    metric_features: str = option(
+        "fixed",
+        "Network of these distances: fixed, inception:FILE, keras_inception[:FILE] or "
+        "saved_model:FOLDER.",
+        resume=True,
+    )
 
     def __post_init__(self):
         """Checks the values.
@@ -282,7 +297,9 @@ class TrainConfig(_Config):
         self._check_choices()
         for name in ("learning_rate", "micro_batch", "tick_kimg"):
             per_resolution(getattr(self, name), f"--{name}")
-        for name in ("keep_checkpoints", "grid_columns"):
+        if self.metric_every_kimg < 0:
+            raise ValueError(f"--metric_every_kimg must not be negative: {self.metric_every_kimg}")
+        for name in ("keep_checkpoints", "grid_columns", "metric_images"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}")
         if not 0 <= self.seed < 2**31:

@@ -8,9 +8,6 @@ held-out fold:
 * synthetic: drawn for the label rows of the held-out images.
 """
 
-import dataclasses
-import pathlib
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,130 +15,14 @@ import tensorflow as tf
 import tqdm
 from PIL import Image
 
-from pgan import checkpoints, plots, serving_graph, synthesis
+from pgan import label_plan, measurements, plots, results
 from pgan.data import labels as labels_lib
-from pgan.data import manifest, record_reader, record_set
-from pgan.metrics import features, frechet
+from pgan.data import record_set
+from pgan.image_sources import Batches, Synthetic, real_images
+from pgan.metrics import features
 
 BLURRED_SIZE = 8
-_BATCH = 32
-
-Batches = Iterator[np.ndarray]
-
-
-@dataclasses.dataclass(frozen=True)
-class Synthetic:
-    """Where synthetic images come from.
-
-    Attributes:
-        name: For people.
-        resolution: Their size in px.
-        draw: Function of label rows float32 [N, L] and a seed to batches uint8 [B, R, R].
-        facts: JSON types that identify the source.
-        trained_on: Fingerprint of the fold that the generator was trained on, if known.
-        findings: Vocabulary of the labels; None if the images exist already.
-        preparation: What was done to the images that the generator was trained on, see
-            `RecordSet.preparation`; None if not known.
-    """
-
-    name: str
-    resolution: int
-    draw: Callable[[np.ndarray, int], Batches]
-    facts: dict[str, Any]
-    trained_on: str | None = None
-    findings: tuple[str, ...] | None = None
-    preparation: dict[str, Any] | None = None
-
-
-def from_run(run_dir: str) -> Synthetic:
-    """The averaged generator of a run at its newest checkpoint; errors as for its loading."""
-    generator, info = checkpoints.load_generator(run_dir)
-    _, signatures = serving_graph.build(generator, info.level, info.alpha, marks={})
-
-    def draw(labels, seed):
-        for start in range(0, len(labels), _BATCH):
-            rows = labels[start : start + _BATCH]
-            indices = np.arange(start, start + len(rows))
-            seeds = np.full(len(rows), seed)
-            drawn = signatures["from_seeds"](
-                tf.constant(seeds, tf.int64), tf.constant(indices, tf.int64), tf.constant(rows)
-            )
-            yield drawn["images"].numpy()[..., 0]
-
-    name = pathlib.Path(run_dir).name
-    return Synthetic(
-        f"{name} at {info.images_shown:,} images",
-        info.resolution,
-        draw,
-        {"run": name, "images_shown": info.images_shown},
-        info.records["fold_fingerprint"],
-        info.network.findings,
-        info.records.get("preparation"),
-    )
-
-
-def from_export(path: str) -> Synthetic:
-    """An exported generator; errors as for its loading."""
-    generator = synthesis.load(path)
-
-    def draw(labels, seed):
-        images = generator.stream(labels, np.full(len(labels), seed), np.arange(len(labels)))
-        return _in_batches(images)
-
-    return Synthetic(
-        generator.name,
-        generator.resolution,
-        draw,
-        {"generator": generator.name, "generator_fingerprint": generator.fingerprint},
-        generator.card["training_records"]["fold_fingerprint"],
-        generator.findings,
-        generator.card["training_records"].get("preparation"),
-    )
-
-
-def from_folder(path: str) -> Synthetic:
-    """Images of tools/synthesize_images.py, a record set or a folder of PNG files.
-
-    Raises:
-        ValueError: If there are no images.
-    """
-    folder = pathlib.Path(path)
-    if (folder / manifest.MANIFEST).exists():
-        records = record_set.RecordSet.open(folder)
-        resolution = records.max_resolution
-
-        def draw(labels, seed):
-            return real_images(records, resolution, "all", len(labels))
-
-        return Synthetic(
-            folder.name,
-            resolution,
-            draw,
-            {"fingerprint": records.fingerprint},
-            preparation=records.preparation,
-        )
-    files = sorted(folder.rglob("images/**/*.png"))
-    if not files:
-        raise ValueError(f"{path} holds neither a record set nor images/**/*.png")
-
-    def draw_files(labels, seed):
-        return _in_batches(
-            np.asarray(Image.open(file).convert("L")) for file in files[: len(labels)]
-        )
-
-    with Image.open(files[0]) as image:
-        resolution = image.width
-    return Synthetic(folder.name, resolution, draw_files, {"files": len(files)})
-
-
-def real_images(records: record_set.RecordSet, resolution: int, fold: str, count: int) -> Batches:
-    """The first images of a fold in record order, an order that is independent of their content.
-
-    Yields:
-        uint8 [B, R, R].
-    """
-    for batch in record_reader.evaluation_dataset(records, resolution, fold, _BATCH, limit=count):
-        yield serving_graph.to_uint8(batch["images"]).numpy()[..., 0]
+LABEL_SAMPLINGS = ("dataset", "uniform_class", "independent")
 
 
 def blurred(batches: Batches, method: str) -> Batches:
@@ -171,9 +52,10 @@ def evaluate(
     train_fold: str,
     count: int | None = None,
     seed: int = 0,
+    sampling: str = "dataset",
     show_progress: bool = True,
 ) -> list[dict[str, Any]]:
-    """Measures Frechet distances to the held-out reals.
+    """Measures how far synthetic images are from held-out reals, beside a floor and a blur.
 
     Args:
         records: The real images.
@@ -182,11 +64,14 @@ def evaluate(
         held_out_fold: Fold of the reference, not seen in training.
         train_fold: Fold of the reals for the floor.
         count: Images of each set; as many as the held-out fold has if None.
-        seed: Of the synthetic images.
+        seed: Of the synthetic images, and of what measures draw.
+        sampling: Labels of the synthetic images, see `label_sampling`; images that exist already
+            have theirs.
         show_progress: Whether to draw a bar.
 
     Returns:
-        A row of JSON types for each comparison: real, blurred (two of it), synthetic.
+        Rows of JSON types, for each measure one of each comparison: real, blurred (two of it),
+        synthetic.
 
     Raises:
         ValueError: If the sets do not fit together, have too few images, or the generator was
@@ -200,6 +85,7 @@ def evaluate(
     if synthetic.findings is not None:
         records.require_findings(synthetic.findings)
     records.require_preparation(synthetic.preparation, synthetic.name)
+    plan = label_sampling(sampling, records, held_out_fold, seed)
     count = records.fold_size(held_out_fold) if count is None else count
     for fold in (held_out_fold, train_fold):
         if not 2 <= count <= records.fold_size(fold):
@@ -208,7 +94,6 @@ def evaluate(
                 f"{records.fold_size(fold)}; --count must be from 2 to that"
             )
     size = synthetic.resolution
-    labels = records.condition_matrix(held_out_fold)[:count]
 
     def reals(fold):
         return real_images(records, size, fold, count)
@@ -218,23 +103,23 @@ def evaluate(
         "real": (train_fold, reals(train_fold)),
         f"{BLURRED_SIZE} px, bilinear": (train_fold, blurred(reals(train_fold), "bilinear")),
         f"{BLURRED_SIZE} px, nearest": (train_fold, blurred(reals(train_fold), "nearest")),
-        "synthetic": (None, synthetic.draw(labels, seed)),
+        "synthetic": (None, synthetic.draw(plan.labels(count), seed)),
     }
     reference, rows = None, []
-    for kind, (fold, batches) in tqdm.tqdm(sets.items(), unit="set", disable=not show_progress):
-        found = features.statistics(extractor, batches)
-        if found.count != count:
-            raise ValueError(
-                f"{count} images are wanted of {synthetic.name}, which has {found.count}; give "
-                f"--count={found.count}"
-            )
-        if reference is None:
-            reference = found
-            continue
-        rows.append(
-            {
-                "metric": frechet.name(count, extractor.name),
-                "value": frechet.distance(found, reference),
+    total = count * len(sets)
+    with tqdm.tqdm(total=total, unit="img", disable=not show_progress) as bar:
+        for kind, (fold, batches) in sets.items():
+            bar.set_description(kind)
+            found = measurements.collect(_counted(batches, bar), extractor, size, seed)
+            if found.count != count:
+                raise ValueError(
+                    f"{count} images are wanted of {synthetic.name}, which has {found.count}; give "
+                    f"--count={found.count}"
+                )
+            if reference is None:
+                reference = found
+                continue
+            facts = {
                 "images": kind,
                 "source": synthetic.name if fold is None else f"{records.name}, {fold}",
                 "resolution": size,
@@ -242,10 +127,57 @@ def evaluate(
                 "reference": f"{records.name}, {held_out_fold}",
                 "reference_fingerprint": records.fold_fingerprint(held_out_fold),
                 "records_fingerprint": records.fingerprint,
-                **({"seed": seed, **synthetic.facts} if fold is None else {}),
+                "features": extractor.facts,
+                "seed": seed,
+                **({"labels": plan.origin, **synthetic.facts} if fold is None else {}),
             }
-        )
+            measured = measurements.compare(found, reference, extractor, size, seed)
+            rows += [{**row, **facts} for row in measured]
     return rows
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown table of the rows of `evaluate`: a line for each measure, a column for each set."""
+    kinds = list(dict.fromkeys(row["images"] for row in rows))
+    values = {(row["metric"], row["images"]): row["value"] for row in rows}
+    metrics = list(dict.fromkeys(row["metric"] for row in rows))
+    cells = [[metric, *(values[metric, kind] for kind in kinds)] for metric in metrics]
+    return results.markdown_table(("measure", *kinds), cells)
+
+
+def label_sampling(
+    name: str, records: record_set.RecordSet, fold: str, seed: int
+) -> label_plan.LabelPlan:
+    """Which labels synthetic images are drawn for when they are measured.
+
+    Args:
+        name: `dataset` takes the labels of the reference, image by image; `uniform_class` one
+            finding each, all equally often, as the paper says it did; `independent` draws each
+            finding by itself with its prevalence in the reference.
+        records: The real images.
+        fold: The reference.
+        seed: Of `independent`.
+
+    Raises:
+        ValueError: If the name is none of these.
+    """
+    rows = records.condition_matrix(fold)
+    if name == "dataset":
+        return label_plan.LabelPlan(rows, f"labels of {fold}", {"label_sampling": name})
+    if name == "uniform_class":
+        return label_plan.one_finding_each(records.findings)
+    if name == "independent":
+        rng = np.random.default_rng(seed)
+        drawn = rng.random(rows.shape) < rows.mean(axis=0)
+        origin = {"label_sampling": name, "seed": str(seed)}
+        return label_plan.LabelPlan(drawn.astype(np.float32), "independent labels", origin)
+    raise ValueError(f"--label_sampling is one of {', '.join(LABEL_SAMPLINGS)}, got {name!r}")
+
+
+def _counted(batches: Batches, bar: tqdm.tqdm) -> Batches:
+    for images in batches:
+        yield images
+        bar.update(len(images))
 
 
 def comparison_grid(
@@ -289,14 +221,3 @@ def comparison_grid(
             names += [f"{name}: real", f"{name}: synthetic"]
     title = f"{records.name}, fold {fold}, above {synthetic.name}, {synthetic.resolution} px"
     return plots.image_grid(rows, names, title)
-
-
-def _in_batches(images: Iterator[np.ndarray]) -> Batches:
-    batch = []
-    for image in images:
-        batch.append(image)
-        if len(batch) == _BATCH:
-            yield np.stack(batch)
-            batch = []
-    if batch:
-        yield np.stack(batch)

@@ -14,6 +14,7 @@ import tensorflow as tf
 from pgan import (
     checkpoints,
     config,
+    distance_monitor,
     distribute,
     losses,
     monitor,
@@ -23,6 +24,7 @@ from pgan import (
     training_step,
 )
 from pgan.data import record_reader, record_set, splits
+from pgan.metrics import extractors
 
 _LOG = logging.getLogger(__name__)
 _REFRESH_SECONDS = 1.0
@@ -156,6 +158,9 @@ class _Trainer:
             self._steps.batch_and_pass(phase)
         self._window = monitor.Window(self._steps.stat_names)
         self._snapshots = snapshots.Snapshots(self._state, settings, records, folder)
+        self._distances = distance_monitor.DistanceMonitor(
+            self._state, settings, records, folder, extractors.make(settings.metric_features)
+        )
         self._writer = None
         self._looks = 0
 
@@ -219,8 +224,10 @@ class _Trainer:
                     refreshed = time.monotonic()
                 ends = shown >= plan.total_images or plan.phase_at(shown) is not phase
                 if ends or shown // max(tick, 1) != before // max(tick, 1):
-                    self._tick(line, phase, shown)
-                    self._save()
+                    distances = self._tick(line, phase, shown)
+                    checkpoint = self._save()
+                    if distances and self._distances.keep_if_best(checkpoint, distances, shown):
+                        _LOG.info("best so far, kept: %s", distances)
                     saved, saved_at = shown, time.monotonic()
                     self._window.start()
                 elif time.monotonic() - saved_at > 60 * self._settings.checkpoint_minutes:
@@ -284,6 +291,7 @@ class _Trainer:
             )
 
         self._snapshots.enter(phase)
+        self._distances.enter(phase)
         dataset = self._strategy.distribute_datasets_from_function(pipeline)
         return self._steps.build(phase), iter(dataset)
 
@@ -322,7 +330,7 @@ class _Trainer:
         line.update(phase, shown, rate, remaining, totals)
 
     def _tick(self, line, phase, shown):
-        """Writes what there is to see; the step waits."""
+        """Writes what there is to see; the step waits. Returns the distances, if measured now."""
         self._refresh(line, phase, shown)
         values = self._window.values()
         row = {
@@ -345,15 +353,20 @@ class _Trainer:
         skipped = values["discriminator/skipped"] + values["generator/skipped"]
         if skipped:
             _LOG.warning("%d updates with non-finite gradients were skipped", skipped)
+        distances = {}
         if self.chief:
+            if self._distances.due(shown, last=shown >= self._plan.total_images):
+                distances = self._distances.measure(shown)
+                row.update(distances)
             grid = self._snapshots.draw_fakes(shown)
             monitor.write_summaries(self._writer, shown, row, grid)
             self._folder.append_stats(
                 {"images_shown": shown, "phase": phase.name, "steps": self._window.steps, **row}
             )
+        return distances
 
     def _save(self):
-        self._checkpoints.save()
+        return self._checkpoints.save()
 
 
 def _in_loss(name: str) -> bool:

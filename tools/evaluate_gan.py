@@ -26,6 +26,20 @@ _SEED = flags.DEFINE_integer("seed", 0, "Seed of images drawn here.")
 _GRID = flags.DEFINE_string(
     "grid", None, "PNG file for real images of --fold above synthetic ones."
 )
+_FEATURES = flags.DEFINE_string(
+    "features",
+    "fixed",
+    "Network: fixed, inception:FILE (FID with clean resizing), inception_legacy_tf:FILE, "
+    "keras_inception[:FILE] or saved_model:FOLDER.",
+)
+_FEATURES_SHA256 = flags.DEFINE_string("features_sha256", None, "SHA-256 that its file must have.")
+_LABEL_SAMPLING = flags.DEFINE_enum(
+    "label_sampling",
+    "dataset",
+    ["dataset", "uniform_class", "independent"],
+    "Labels of images drawn here: those of --fold, one finding each (as the paper), or each "
+    "finding by itself with its prevalence.",
+)
 _OUTPUT = flags.DEFINE_string("output", "results.jsonl", "File to which the rows are appended.")
 
 
@@ -36,17 +50,17 @@ def main(argv: list[str]) -> None:
         raise app.UsageError("give exactly one of --run_dir, --export and --synthetic")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-    from pgan import evaluation
+    from pgan import evaluation, image_sources
     from pgan.data import record_set
-    from pgan.metrics import features
+    from pgan.metrics import extractors
 
     records = record_set.RecordSet.open(_RECORDS.value)
     if _RUN_DIR.value:
-        synthetic = evaluation.from_run(_RUN_DIR.value)
+        synthetic = image_sources.from_run(_RUN_DIR.value)
     elif _EXPORT.value:
-        synthetic = evaluation.from_export(_EXPORT.value)
+        synthetic = image_sources.from_export(_EXPORT.value)
     else:
-        synthetic = evaluation.from_folder(_SYNTHETIC.value)
+        synthetic = image_sources.from_folder(_SYNTHETIC.value)
     if _GRID.value:
         evaluation.comparison_grid(records, synthetic, _FOLD.value, seed=_SEED.value).save(
             _GRID.value
@@ -55,21 +69,18 @@ def main(argv: list[str]) -> None:
     rows = evaluation.evaluate(
         records,
         synthetic,
-        features.FixedExtractor(),
+        extractors.make(_FEATURES.value, _FEATURES_SHA256.value),
         _FOLD.value,
         _TRAIN_FOLD.value,
         _COUNT.value,
         _SEED.value,
+        _LABEL_SAMPLING.value,
     )
     for row in rows:
         results.append(_OUTPUT.value, row)
     first = rows[0]
-    print(
-        f"\n{first['metric']} at {first['resolution']} px, {first['count']} images each, to "
-        f"{first['reference']}\n"
-    )
-    cells = [[row["images"], row["source"], row["value"]] for row in rows]
-    print(results.markdown_table(("images", "source", first["metric"]), cells))
+    print(f"\n{first['resolution']} px, {first['count']} images each, to {first['reference']}\n")
+    print(evaluation.table(rows))
 
 
 def _run(argv: list[str]) -> int | None:
