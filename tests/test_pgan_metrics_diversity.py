@@ -111,9 +111,9 @@ def test_draws_that_are_impossible():
 def test_standard_error_of_pairs_without_common_owner():
     values = np.array([0.1, 0.5, 0.3, 0.8])
     owners = np.arange(8).reshape(4, 2)
-    # (8 7 / 6^2) 2 S - S < S 4 / 3 with S the sum of squares, but not by chance of the numbers.
+    # T_i is a pair's deviation for both its owners: sum T_i^2 = 2 S, S the sum of squares.
     squares = np.sum((values - values.mean()) ** 2)
-    expected = np.sqrt(max(8 * 7 / 36 * 2 - 1, 4 / 3) * squares) / 4
+    expected = np.sqrt((8 * 7 / 6**2 * 2 - 1) * squares) / 4
     assert diversity.standard_error(values, owners) == pytest.approx(expected, rel=1e-12)
     many = np.random.default_rng(0).random(2000)
     found = diversity.standard_error(many, np.arange(4000).reshape(-1, 2))

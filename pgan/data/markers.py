@@ -203,7 +203,8 @@ class _Judge:
             return self._is_burned_in(spot) or spot.sharp_low > 0.9
         if spot.long >= 6 * spot.short:
             return False
-        pure = spot.saturated and spot.spread < 0.16 and spot.sharp_low > (0.75 if self.coarse else 0.9)
+        sharp = spot.sharp_low > (0.75 if self.coarse else 0.9)
+        pure = spot.saturated and spot.spread < 0.16 and sharp
         if pure and spot.long >= 14 and spot.weakest > 0.06 * self.span:
             return True
         return self._is_burned_in(spot) and spot.weakest > 0.1 * self.span
