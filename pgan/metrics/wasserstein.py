@@ -175,8 +175,7 @@ def distance(a: Accumulator, b: Accumulator, rng: np.random.Generator) -> Distan
     """
     if a.sizes != b.sizes:
         raise ValueError(
-            f"images of {a.resolution} and {b.resolution} px cannot be compared; bring them to one "
-            "size"
+            f"images of {a.resolution} and {b.resolution} px cannot be compared; bring to one size"
         )
     if a.count != b.count:
         raise ValueError(
