@@ -49,7 +49,7 @@ def test_synthetic_records_like_and_unlike_the_reals(records, run_tool, tmp_path
     assert list(like) == ["real", "8 px, bilinear", "8 px, nearest", "synthetic"]
     assert {row["metric"] for row in rows} == {
         f"fd{count}_fixed",
-        f"kd{count}_m{count}_fixed",
+        f"kd{count}_m{count // 2}_fixed",
         f"pr{count}_k3_fixed_precision",
         f"pr{count}_k3_fixed_recall",
         f"dc{count}_k5_fixed_density",
