@@ -1,6 +1,7 @@
 """Saving and restoring a training state, and reading a generator back from a run folder."""
 
 import dataclasses
+import json
 import logging
 import pathlib
 import tempfile
@@ -125,6 +126,8 @@ class RunInfo:
         finished: Whether it reached its end.
         level: log2 of the resolution at this point.
         alpha: Weight of that resolution in [0, 1]; None when stable.
+        best: {"metric", "value"} by which the checkpoint was kept as the best; None if it is the
+            newest.
     """
 
     settings: config.TrainConfig
@@ -133,6 +136,7 @@ class RunInfo:
     finished: bool
     level: int
     alpha: float | None
+    best: dict[str, Any] | None = None
 
     @property
     def network(self) -> config.NetworkConfig:
@@ -153,7 +157,7 @@ def load_generator(run_dir: str, best: bool = False) -> tuple[networks.Generator
         best: Read the checkpoint with the smallest distance of the monitor instead.
 
     Returns:
-        The generator, float32 whatever the training's precision, and where the run stands.
+        The generator, float32 whatever the training's precision, and where the run stood.
 
     Raises:
         FileNotFoundError: If the folder holds no run or no checkpoint.
@@ -163,7 +167,15 @@ def load_generator(run_dir: str, best: bool = False) -> tuple[networks.Generator
     settings, records = folder.read()
     generator = networks.Generator(settings.network, seed=settings.seed)
     place = folder.checkpoints / BEST if best else folder.checkpoints
-    paths = _list(place)
+    paths, kept = _list(place), None
+    if best:
+        if not (place / "best.json").exists():
+            raise FileNotFoundError(
+                f"{run_dir} has kept no best checkpoint; a run does with --metric_every_kimg above "
+                "0. Leave --best out for the newest one"
+            )
+        kept = json.loads((place / "best.json").read_text())
+        paths = [str(place / f"ckpt-{kept.pop('images_shown')}")]
     if not paths:
         raise FileNotFoundError(f"{place} holds no checkpoint yet")
     for path in reversed(paths):
@@ -176,8 +188,8 @@ def load_generator(run_dir: str, best: bool = False) -> tuple[networks.Generator
         phase = plan.phase_at(max(shown - 1, 0))
         alpha = phase.alpha(shown) if phase.fading else None
         finished = shown >= plan.total_images
-        return generator, RunInfo(settings, records, shown, finished, phase.level, alpha)
-    raise CheckpointError(f"none of the {len(paths)} checkpoints in {run_dir} can be read")
+        return generator, RunInfo(settings, records, shown, finished, phase.level, alpha, kept)
+    raise CheckpointError(f"none of the {len(paths)} checkpoints in {place} can be read")
 
 
 def restore_networks(path: str, **modules: tf.Module) -> int:

@@ -1,223 +1,247 @@
-"""How far synthetic images are from held-out real ones, next to what the number can be compared to.
+"""How far synthetic images are from held-out real ones, beside what the numbers compare with.
 
-All sets hold the same count of images at the same resolution, and all are compared with reals of a
-held-out fold:
+All sets hold the same count of images at the same resolution, and all are compared with a reference
+of real images that the generator has not seen:
 
-* real: reals of the training fold. The floor, which a perfect generator would reach.
+* real: other real images, those of the training fold. The floor, which a perfect generator reaches.
 * blurred: the same reals, box-filtered to 8 px and brought back. Images without any detail.
-* synthetic: drawn for the label rows of the held-out images.
+* synthetic: drawn for the label rows of the reference, unless asked otherwise.
+
+Where all images have labels, the same is measured finding by finding, and pairs of images with the
+same finding are compared (`metrics.diversity`).
 """
 
+import dataclasses
+import os
 from typing import Any
 
-import numpy as np
-import tensorflow as tf
-import tqdm
 from PIL import Image
 
-from pgan import label_plan, measurements, plots, results
-from pgan.data import labels as labels_lib
-from pgan.data import record_set
-from pgan.image_sources import Batches, Synthetic, real_images
-from pgan.metrics import features
+from pgan import (
+    comparison_grid,
+    evaluation_sets,
+    finding_subsets,
+    image_sources,
+    measurements,
+    set_comparison,
+)
+from pgan.image_sets import ImageSet
+from pgan.metrics import diversity, features, names, similarity
+from pgan.set_comparison import REAL, REFERENCE, SYNTHETIC
 
-BLURRED_SIZE = 8
-LABEL_SAMPLINGS = ("dataset", "uniform_class", "independent")
 
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What is asked of an evaluation.
 
-def blurred(batches: Batches, method: str) -> Batches:
-    """Images reduced to 8 px by box filter and brought back to their size.
-
-    Args:
-        batches: uint8 [B, R, R], R a multiple of 8.
-        method: Of tf.image.resize, `nearest` or `bilinear`.
-
-    Yields:
-        uint8 [B, R, R].
+    Attributes:
+        count: Images of each set; as many as the reference has if None.
+        seed: Of images that are drawn, and of everything that measures draw.
+        label_sampling: Labels of images that are drawn, see `evaluation_sets`.
+        balance_findings: Whether to measure sets with as many images of each finding, too.
+        fewest_images: Images of each set that a finding needs for numbers of its own.
+        pairs: Pairs of each finding whose similarity is measured; 0 leaves that out.
+        ms_ssim_variant: Of `similarity.ms_ssim`.
     """
-    for images in batches:
-        size = images.shape[1]
-        factor = size // BLURRED_SIZE
-        parts = images.reshape(-1, BLURRED_SIZE, factor, BLURRED_SIZE, factor)
-        small = tf.constant(parts.mean(axis=(2, 4))[..., np.newaxis], tf.float32)
-        large = tf.image.resize(small, (size, size), method)[..., 0]
-        yield np.clip(np.rint(large.numpy()), 0, 255).astype(np.uint8)
+
+    count: int | None = None
+    seed: int = 0
+    label_sampling: str = "dataset"
+    balance_findings: bool = False
+    fewest_images: int = 10
+    pairs: int = 1000
+    ms_ssim_variant: str = "standard"
+
+    def __post_init__(self):
+        """Checks the values.
+
+        Raises:
+            ValueError: If one cannot be used.
+        """
+        if self.count is not None and self.count < 2:
+            raise ValueError(f"--count must be at least 2, got {self.count}")
+        if self.seed < 0:
+            raise ValueError(f"--seed must be at least 0, got {self.seed}")
+        if self.fewest_images < 2:
+            raise ValueError(f"--fewest_images must be at least 2, got {self.fewest_images}")
+        if self.pairs < 0:
+            raise ValueError(f"--pairs must be at least 0, got {self.pairs}")
+        if self.label_sampling not in evaluation_sets.LABEL_SAMPLINGS:
+            raise ValueError(
+                f"--label_sampling is one of {', '.join(evaluation_sets.LABEL_SAMPLINGS)}, got "
+                f"{self.label_sampling!r}"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What was found.
+
+    Attributes:
+        rows: JSON types: for each measure a row of each set that was compared (`images`). Rows of
+            sets that were chosen by their labels have a `setting`.
+        pairs: Rows of `diversity.compare`.
+        left_out: Sentences on what was not measured, and why.
+        notes: Sentences on what the numbers mean.
+        grid: Real images above synthetic ones.
+    """
+
+    rows: list[dict[str, Any]]
+    pairs: list[dict[str, Any]]
+    left_out: list[str]
+    notes: list[str]
+    grid: Image.Image
 
 
 def evaluate(
-    records: record_set.RecordSet,
-    synthetic: Synthetic,
+    reference: ImageSet,
+    floor: ImageSet | None,
+    source: image_sources.Synthetic,
     extractor: features.Extractor,
-    held_out_fold: str,
-    train_fold: str,
-    count: int | None = None,
-    seed: int = 0,
-    sampling: str = "dataset",
+    settings: Settings,
+    scratch: str | os.PathLike,
     show_progress: bool = True,
-) -> list[dict[str, Any]]:
-    """Measures how far synthetic images are from held-out reals, beside a floor and a blur.
+) -> Evaluation:
+    """Measures how far synthetic images are from held-out reals.
 
     Args:
-        records: The real images.
-        synthetic: The synthetic ones.
+        reference: Real images that were not trained on.
+        floor: Other real ones; None leaves out floor and blur.
+        source: The synthetic images.
         extractor: Features to compare.
-        held_out_fold: Fold of the reference, not seen in training.
-        train_fold: Fold of the reals for the floor.
-        count: Images of each set; as many as the held-out fold has if None.
-        seed: Of the synthetic images, and of what measures draw.
-        sampling: Labels of the synthetic images, see `label_sampling`; images that exist already
-            have theirs.
-        show_progress: Whether to draw a bar.
-
-    Returns:
-        Rows of JSON types, for each measure one of each comparison: real, blurred (two of it),
-        synthetic.
+        settings: What is asked.
+        scratch: Folder for images that are drawn; they are not needed afterwards.
+        show_progress: Whether to draw bars.
 
     Raises:
-        ValueError: If the sets do not fit together, have too few images, or the generator was
-            trained on the reference.
+        ValueError: If the sets do not fit together, or have too few images.
     """
-    if synthetic.trained_on == records.fold_fingerprint(held_out_fold):
-        raise ValueError(
-            f"{synthetic.name} was trained on the fold {held_out_fold!r}; give --fold one that it "
-            "has not seen"
+    measurements.require_size(source.resolution, source.name)
+    evaluation_sets.require_fit(reference, floor, source)
+    count = evaluation_sets.shared_count(settings.count, reference, floor, source)
+    synthetic, origin = source.images, {}
+    if synthetic is None:
+        plan = evaluation_sets.label_sampling(
+            settings.label_sampling, reference, source.findings, settings.seed
         )
-    if synthetic.findings is not None:
-        records.require_findings(synthetic.findings)
-    records.require_preparation(synthetic.preparation, synthetic.name)
-    plan = label_sampling(sampling, records, held_out_fold, seed)
-    count = records.fold_size(held_out_fold) if count is None else count
-    for fold in (held_out_fold, train_fold):
-        if not 2 <= count <= records.fold_size(fold):
-            raise ValueError(
-                f"{count} images of the fold {fold!r} are wanted, which has "
-                f"{records.fold_size(fold)}; --count must be from 2 to that"
-            )
-    size = synthetic.resolution
-
-    def reals(fold):
-        return real_images(records, size, fold, count)
-
-    sets = {
-        "held-out real": (held_out_fold, reals(held_out_fold)),
-        "real": (train_fold, reals(train_fold)),
-        f"{BLURRED_SIZE} px, bilinear": (train_fold, blurred(reals(train_fold), "bilinear")),
-        f"{BLURRED_SIZE} px, nearest": (train_fold, blurred(reals(train_fold), "nearest")),
-        "synthetic": (None, synthetic.draw(plan.labels(count), seed)),
+        synthetic = image_sources.materialize(
+            source, plan.labels(count), settings.seed, scratch, show_progress
+        )
+        origin = {"labels": plan.origin}
+    sets = {REFERENCE: reference, REAL: floor, SYNTHETIC: synthetic}
+    sets = {kind: images for kind, images in sets.items() if images is not None}
+    unlabelled = [images.name for images in sets.values() if images.labels is None]
+    subsets, left_out = [], []
+    if unlabelled:
+        left_out.append(
+            f"Numbers by finding and pairs with the same finding: {', '.join(unlabelled)} "
+            f"{'has' if len(unlabelled) == 1 else 'have'} no labels."
+        )
+    else:
+        subsets, left_out = _subsets(sets, settings)
+    left_out = [*measurements.left_out(count, source.resolution), *left_out]
+    facts = {
+        "resolution": source.resolution,
+        "reference": reference.name,
+        **{f"reference_{key}": value for key, value in reference.facts.items()},
+        "features": extractor.facts,
+        "seed": settings.seed,
     }
-    reference, rows = None, []
-    total = count * len(sets)
-    with tqdm.tqdm(total=total, unit="img", disable=not show_progress) as bar:
-        for kind, (fold, batches) in sets.items():
-            bar.set_description(kind)
-            found = measurements.collect(_counted(batches, bar), extractor, size, seed)
-            if found.count != count:
-                raise ValueError(
-                    f"{count} images are wanted of {synthetic.name}, which has {found.count}; give "
-                    f"--count={found.count}"
-                )
-            if reference is None:
-                reference = found
-                continue
-            facts = {
-                "images": kind,
-                "source": synthetic.name if fold is None else f"{records.name}, {fold}",
-                "resolution": size,
-                "count": count,
-                "reference": f"{records.name}, {held_out_fold}",
-                "reference_fingerprint": records.fold_fingerprint(held_out_fold),
-                "records_fingerprint": records.fingerprint,
-                "features": extractor.facts,
-                "seed": seed,
-                **({"labels": plan.origin, **synthetic.facts} if fold is None else {}),
-            }
-            measured = measurements.compare(found, reference, extractor, size, seed)
-            rows += [{**row, **facts} for row in measured]
-    return rows
+    facts_of = {kind: {"images": kind, "source": sets[kind].name, **facts} for kind in sets}
+    facts_of[SYNTHETIC] |= {**origin, **source.facts}
+    rows = set_comparison.measure(
+        sets, count, subsets, extractor, settings.seed, facts_of, show_progress
+    )
+    pairs = []
+    if not unlabelled:
+        pairs, reasons = _compare_pairs(reference, synthetic, settings, show_progress)
+        left_out += reasons
+    notes = _notes(sets, source, extractor)
+    grid = comparison_grid.draw(reference, synthetic)
+    return Evaluation(rows, pairs, left_out, notes, grid)
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown table of the rows of `evaluate`: a line for each measure, a column for each set."""
-    kinds = list(dict.fromkeys(row["images"] for row in rows))
-    values = {(row["metric"], row["images"]): row["value"] for row in rows}
-    metrics = list(dict.fromkeys(row["metric"] for row in rows))
-    cells = [[metric, *(values[metric, kind] for kind in kinds)] for metric in metrics]
-    return results.markdown_table(("measure", *kinds), cells)
+def _subsets(sets, settings):
+    """Subsets by finding and, if asked, balanced; sentences on findings left out."""
+    labels = {kind: images.labels for kind, images in sets.items()}
+    fewest = settings.fewest_images
+    arguments = (
+        labels, sets[REFERENCE].findings, settings.seed, fewest, measurements.FEATURES_KEPT
+    )  # fmt: skip
+    subsets, scarce = finding_subsets.by_finding(*arguments)
+    left_out = _too_few("Distances by finding", scarce, fewest)
+    if settings.balance_findings:
+        balanced, scarce = finding_subsets.balanced(*arguments)
+        left_out += _too_few("In the balanced sets", scarce, fewest)
+        if balanced is None:
+            left_out.append("Balanced sets: fewer than two findings remain.")
+        else:
+            subsets.append(balanced)
+    return subsets, left_out
 
 
-def label_sampling(
-    name: str, records: record_set.RecordSet, fold: str, seed: int
-) -> label_plan.LabelPlan:
-    """Which labels synthetic images are drawn for when they are measured.
-
-    Args:
-        name: `dataset` takes the labels of the reference, image by image; `uniform_class` one
-            finding each, all equally often, as the paper says it did; `independent` draws each
-            finding by itself with its prevalence in the reference.
-        records: The real images.
-        fold: The reference.
-        seed: Of `independent`.
-
-    Raises:
-        ValueError: If the name is none of these.
-    """
-    rows = records.condition_matrix(fold)
-    if name == "dataset":
-        return label_plan.LabelPlan(rows, f"labels of {fold}", {"label_sampling": name})
-    if name == "uniform_class":
-        return label_plan.one_finding_each(records.findings)
-    if name == "independent":
-        rng = np.random.default_rng(seed)
-        drawn = rng.random(rows.shape) < rows.mean(axis=0)
-        origin = {"label_sampling": name, "seed": str(seed)}
-        return label_plan.LabelPlan(drawn.astype(np.float32), "independent labels", origin)
-    raise ValueError(f"--label_sampling is one of {', '.join(LABEL_SAMPLINGS)}, got {name!r}")
+def _too_few(title, scarce, fewest):
+    if not scarce:
+        return []
+    counts = ", ".join(scarce)
+    return [f"{title}: too few images, at least {fewest} of each set are needed, of {counts}."]
 
 
-def _counted(batches: Batches, bar: tqdm.tqdm) -> Batches:
-    for images in batches:
-        yield images
-        bar.update(len(images))
+def _compare_pairs(reference, synthetic, settings, show_progress):
+    """Rows of `diversity.compare`, and sentences on what is missing."""
+    title = "Pairs with the same finding"
+    if not settings.pairs:
+        return [], [f"{title}: --pairs=0."]
+    try:
+        similarity.ms_ssim_name(reference.resolution, settings.ms_ssim_variant)
+    except ValueError as error:
+        return [], [f"{title}: {error}."]
+    real, drawn = (
+        diversity.Source(images.name, images.labels, images.fetch, images.patients)
+        for images in (reference, synthetic)
+    )
+    columns = range(len(reference.findings))
+    existing = [
+        [diversity.count_pairs(images.labels, images.patients, i) for i in columns]
+        for images in (real, drawn)
+    ]
+    if not any(map(min, *existing)):
+        return [], [f"{title}: no finding has pairs in both {real.name} and {drawn.name}."]
+    rows = diversity.compare(
+        real, drawn, reference.findings, settings.pairs, settings.ms_ssim_variant, settings.seed,
+        show_progress,
+    )  # fmt: skip
+    facts = {f"reference_{key}": value for key, value in reference.facts.items()}
+    return [{**row, **facts, **synthetic.facts} for row in rows], []
 
 
-def comparison_grid(
-    records: record_set.RecordSet,
-    synthetic: Synthetic,
-    fold: str,
-    findings: int = 4,
-    columns: int = 10,
-    seed: int = 0,
-) -> Image.Image:
-    """Draws real images above synthetic ones, for no finding and the most frequent findings.
-
-    Args:
-        records: The real images.
-        synthetic: A generator; each of its images is drawn for the labels of the real one above.
-        fold: Fold of the real images.
-        findings: How many findings.
-        columns: Images of a row, at most.
-        seed: Of the synthetic images.
-
-    Returns:
-        The picture.
-
-    Raises:
-        ValueError: If the synthetic images exist already, without labels to draw them for.
-    """
-    if synthetic.findings is None:
-        raise ValueError("--grid needs a generator: give --run_dir or --export")
-    labels = records.condition_matrix(fold)
-    frequent = np.argsort(-labels.sum(axis=0), kind="stable")[:findings]
-    none = labels_lib.name_of_none(records.findings)
-    chosen = [(none, np.flatnonzero(~labels.any(axis=1))[:columns])]
-    chosen += [(records.findings[i], np.flatnonzero(labels[:, i])[:columns]) for i in frequent]
-    last = 1 + max(places.max(initial=0) for _, places in chosen)
-    reals = np.concatenate(list(real_images(records, synthetic.resolution, fold, int(last))))
-    rows, names = [], []
-    for name, places in chosen:
-        if len(places):
-            drawn = np.concatenate(list(synthetic.draw(labels[places], seed)))
-            rows += [reals[places], drawn]
-            names += [f"{name}: real", f"{name}: synthetic"]
-    title = f"{records.name}, fold {fold}, above {synthetic.name}, {synthetic.resolution} px"
-    return plots.image_grid(rows, names, title)
+def _notes(sets, source, extractor):
+    """Sentences on what the numbers mean that hold for these sets only."""
+    notes = []
+    if extractor.facts["network"] != names.INCEPTION_2015:
+        notes.append(
+            f"Distances are in the features `{extractor.name}`, not in those of the Inception "
+            "graph of 2015: they are no FID and no KID, and compare with numbers of the same "
+            "name only."
+        )
+    floor = sets.get(REAL)
+    if floor is None:
+        notes.append("No other real images were given (--floor), so there is no floor.")
+    elif source.trained_on not in (None, floor.facts.get("fingerprint")):
+        notes.append(
+            f"The generator of {source.name} was not trained on {floor.name} but on other "
+            "records; whether it has seen patients of the reference is not known here."
+        )
+    if source.facts.get("kept_as_best"):
+        metric = source.facts["kept_as_best"]["metric"]
+        notes.append(
+            f"The checkpoint was chosen by `{metric}`: distances to the images that it was chosen "
+            "with are too small. Judge it by another fold."
+        )
+    jpegs = [images.name for images in sets.values() if images.facts.get("jpeg_files")]
+    if 0 < len(jpegs) < len(sets):
+        notes.append(
+            f"JPEG files are among {', '.join(jpegs)} only: their compression changes distances by "
+            "more than generators differ."
+        )
+    return notes

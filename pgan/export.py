@@ -148,7 +148,9 @@ def _check_run(info: checkpoints.RunInfo, allow_unfinished: bool) -> None:
     if info.network.channels != 1:
         raise ValueError(f"only grey generators are exported; this has {info.network.channels}")
     fading = info.alpha is not None and info.alpha < 1.0
-    if allow_unfinished or (info.finished and not fading):
+    # A checkpoint that was kept as the best is no accident of when the run was looked at.
+    chosen = info.best is not None and info.resolution == info.network.resolution
+    if allow_unfinished or ((info.finished or chosen) and not fading):
         return
     state = f"{info.images_shown:,} images shown, at {info.resolution} px"
     if fading:
@@ -205,6 +207,7 @@ def _model_card(
         "parameters": sum(int(np.prod(variable.shape)) for variable in weights),
         "images_shown": info.images_shown,
         "training_finished": info.finished,
+        "kept_as_best": info.best,
         "training_records": info.records,
         "training_settings": info.settings.to_dict(),
         "intended_use": model_card.INTENDED_USE,

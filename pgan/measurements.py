@@ -20,8 +20,14 @@ from pgan.metrics import (
     wasserstein,
 )
 
+SMALLEST = 16  # px
 FEATURES_KEPT = 10_000
 NEIGHBOURS = {"pr": 3, "dc": 5}  # as their authors have it
+FEWEST_FOR_KERNEL = 4  # two in each of two subsets
+_PAIRS = {
+    "pr": ("precision", "recall", manifold.precision_recall),
+    "dc": ("density", "coverage", manifold.density_coverage),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,14 +39,23 @@ class Collected:
         statistics: Of the features of all of them.
         features: float32 [min(count, FEATURES_KEPT), D], of the first images.
         patches: For the sliced Wasserstein distance; None where the size does not permit it.
-        spectrum: Mean power spectrum.
+        spectrum: Mean power spectrum; None where the size does not permit it.
     """
 
     count: int
     statistics: frechet.Statistics
     features: np.ndarray
     patches: wasserstein.Accumulator | None
-    spectrum: spectrum.Accumulator
+    spectrum: spectrum.Accumulator | None
+
+
+def require_size(resolution: int, name: str) -> None:
+    """Raises ValueError if images of that side in px are too small to be measured."""
+    if resolution < SMALLEST:
+        raise ValueError(
+            f"{name} has images of {resolution} px; {SMALLEST} px are the fewest that can be "
+            "measured. Take a later checkpoint, or a larger --resolution when training"
+        )
 
 
 def collect(
@@ -55,13 +70,12 @@ def collect(
         seed: Of the places of patches; the same for sets that are compared.
 
     Raises:
-        ValueError: If there are fewer than two images, or they have another shape.
+        ValueError: If there are fewer than two images, they have another shape, or features are
+            not finite.
     """
     sums, kept, count = frechet.Accumulator(), [], 0
-    patches = None
-    if resolution >= wasserstein.COARSEST:
-        patches = wasserstein.Accumulator(resolution, seed)
-    power = spectrum.Accumulator(resolution)
+    patches = wasserstein.Accumulator(resolution, seed) if _has_patches(resolution) else None
+    power = spectrum.Accumulator(resolution) if _has_spectrum(resolution) else None
     for images in batches:
         found = extractor(images)
         sums.add(found)
@@ -69,7 +83,8 @@ def collect(
             kept.append(np.asarray(found[: FEATURES_KEPT - count], np.float32))
         if patches is not None:
             patches.add(images)
-        power.add(images)
+        if power is not None:
+            power.add(images)
         count += len(images)
     statistics = sums.statistics()
     return Collected(count, statistics, np.concatenate(kept), patches, power)
@@ -81,7 +96,6 @@ def compare(
     extractor: features.Extractor,
     resolution: int,
     seed: int,
-    settings: str = "",
 ) -> list[dict[str, Any]]:
     """Measures one set against the reference.
 
@@ -91,64 +105,131 @@ def compare(
         extractor: That both were collected with.
         resolution: Of the images.
         seed: Of subsets and directions.
-        settings: Part of the names where the sets were chosen in a special way.
 
     Returns:
         Rows {"metric", "value"} and more: "spread", the standard deviation of a kernel distance
         over its subsets; "levels" of a sliced Wasserstein distance; and of the spectra, whose
         value is the root mean square of their difference in decibels over all frequencies, the
-        curves and the "peaks", waves that the set has and the reference has not.
+        curves and the "peaks", waves that the set has and the reference has not. What `left_out`
+        lists is not among them.
 
     Raises:
         ValueError: If the counts differ.
     """
     if found.count != reference.count:
         raise ValueError(f"sets of {found.count} and {reference.count} images do not compare")
-    count = found.count
-
-    def name(kind, *parts):
-        return names.metric_name(
-            kind, count, extractor, "_".join(p for p in (*parts, settings) if p)
-        )
-
-    rows = [
-        {"metric": name("fd"), "value": frechet.distance(found.statistics, reference.statistics)}
-    ]
-    kept = len(found.features)
-    size = min(kernel.SUBSET_SIZE, kept // 2)  # of all samples at once, subsets would not differ
-    if size >= 2:
-        part = "" if size == kernel.SUBSET_SIZE else f"m{size}"
-        rng = np.random.default_rng([seed, 1])
-        value, spread = kernel.kid(reference.features, found.features, subset_size=size, rng=rng)
-        rows.append({"metric": name("kd", part), "value": value, "spread": spread})
-    pairs = {
-        "pr": ("precision", "recall", manifold.precision_recall),
-        "dc": ("density", "coverage", manifold.density_coverage),
-    }
-    for kind, (first, second, function) in pairs.items():
-        k = NEIGHBOURS[kind]
-        if kept > k:
-            values = function(reference.features, found.features, k)
-            for label, value in zip((first, second), values, strict=True):
-                rows.append({"metric": f"{name(kind, f'k{k}')}_{label}", "value": value})
+    distance = frechet.distance(found.statistics, reference.statistics)
+    rows = [{"metric": names.metric_name("fd", found.count, extractor), "value": distance}]
+    rows += _kernel_distance(found.features, reference.features, extractor, seed)
+    rows += _neighbours(found.features, reference.features, extractor)
     if found.patches is not None:
         rng = np.random.default_rng([seed, 2])
         apart = wasserstein.distance(found.patches, reference.patches, rng)
-        metric = "_".join(p for p in (wasserstein.name(count, resolution), settings) if p)
+        metric = wasserstein.name(found.count, resolution)
         rows.append({"metric": metric, "value": apart.mean, "levels": apart.levels})
-    return [*rows, _compare_spectra(found, reference, resolution, settings)]
+    if found.spectrum is not None:
+        rows.append(_compare_spectra(found, reference, resolution))
+    return rows
 
 
-def _compare_spectra(found, reference, resolution, settings):
+def compare_features(
+    found: np.ndarray,
+    reference: np.ndarray,
+    extractor: features.Extractor,
+    seed: int,
+    setting: str,
+) -> list[dict[str, Any]]:
+    """Frechet and kernel distance of features that are in memory.
+
+    Args:
+        found: float32 [N, D].
+        reference: float32 [N, D].
+        extractor: That made them.
+        seed: Of subsets.
+        setting: Part of the names: how the images were chosen.
+
+    Returns:
+        Rows as of `compare`.
+    """
+    statistics = frechet.statistics(found), frechet.statistics(reference)
+    metric = names.metric_name("fd", len(found), extractor, setting)
+    rows = [{"metric": metric, "value": frechet.distance(*statistics)}]
+    return rows + _kernel_distance(found, reference, extractor, seed, setting)
+
+
+def left_out(count: int, resolution: int) -> list[str]:
+    """Sentences on what cannot be measured of so many images of that size, and why.
+
+    Args:
+        count: Images of each set.
+        resolution: Their side in px.
+    """
+    reasons = []
+    few = f"of each set, there are {count}"
+    if count < FEWEST_FOR_KERNEL:
+        reasons.append(f"Kernel distance: {FEWEST_FOR_KERNEL} images are needed {few}.")
+    for kind, (first, second, _) in _PAIRS.items():
+        if count <= NEIGHBOURS[kind]:
+            title = f"{first.capitalize()} and {second}"
+            reasons.append(f"{title}: {NEIGHBOURS[kind] + 1} images are needed {few}.")
+    if not _has_patches(resolution):
+        reasons.append(
+            f"Sliced Wasserstein distance: images must have {wasserstein.COARSEST} px times a "
+            f"power of two, these have {resolution}."
+        )
+    if not _has_spectrum(resolution):
+        reasons.append(f"Spectra: the side of images must be even, it is {resolution} px.")
+    elif count < spectrum.FEWEST_FOR_PEAKS:
+        reasons.append(
+            f"Peaks in the spectra: {spectrum.FEWEST_FOR_PEAKS} images are needed {few}."
+        )
+    return reasons
+
+
+def _kernel_distance(found, reference, extractor, seed, setting=""):
+    # Of all samples at once, subsets would not differ.
+    size = min(kernel.SUBSET_SIZE, len(found) // 2)
+    if len(found) < FEWEST_FOR_KERNEL:
+        return []
+    parts = ["" if size == kernel.SUBSET_SIZE else f"m{size}", setting]
+    metric = names.metric_name("kd", len(found), extractor, "_".join(filter(None, parts)))
+    rng = np.random.default_rng([seed, 1])
+    value, spread = kernel.kid(reference, found, subset_size=size, rng=rng)
+    return [{"metric": metric, "value": value, "spread": spread}]
+
+
+def _neighbours(found, reference, extractor):
+    rows = []
+    for kind, (*labels, function) in _PAIRS.items():
+        k = NEIGHBOURS[kind]
+        if len(found) > k:
+            metric = names.metric_name(kind, len(found), extractor, f"k{k}")
+            values = function(reference, found, k)
+            rows += [
+                {"metric": f"{metric}_{label}", "value": value}
+                for label, value in zip(labels, values, strict=True)
+            ]
+    return rows
+
+
+def _has_patches(resolution):
+    ratio = resolution / wasserstein.COARSEST
+    return ratio >= 1 and float(ratio).is_integer() and not int(ratio) & (int(ratio) - 1)
+
+
+def _has_spectrum(resolution):
+    return resolution % 2 == 0
+
+
+def _compare_spectra(found, reference, resolution):
     spectra = reference.spectrum.spectrum(), found.spectrum.spectrum()
     compared = spectrum.compare(*spectra)
     whole = compared.frequency <= 0.5  # the corners hold few frequencies
     peaks = []
     if found.count >= spectrum.FEWEST_FOR_PEAKS:
         peaks = [dataclasses.asdict(peak) for peak in spectrum.peaks(*spectra)]
-    number = names.number(found.count)
     return {
-        "metric": "_".join(p for p in (f"spectrum{number}_{resolution}px_db", settings) if p),
+        "metric": f"spectrum{names.number(found.count)}_{resolution}px_db",
         "value": float(np.sqrt(np.mean(compared.log_ratio[whole] ** 2))),
         "frequency": compared.frequency.tolist(),
         "reference_db": compared.real.tolist(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -19,10 +19,10 @@ _TEXT = 235
 _SMALLEST_CELL = 64
 
 # Okabe and Ito's colours, which people with colour blindness can tell apart.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 _GREY = "#E8E8E8"
 _MOST_NUMBERED_BARS = 12
-_FONT_SIZE = 8  # points
+FONT_SIZE = 8  # points
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
@@ -101,8 +101,8 @@ def label_statistics(
     """
     from matplotlib import figure, rc_context
 
-    if not 0 < len(columns) <= len(_COLOURS):
-        raise ValueError(f"a figure shows 1 to {len(_COLOURS)} descriptions, got {len(columns)}")
+    if not 0 < len(columns) <= len(COLOURS):
+        raise ValueError(f"a figure shows 1 to {len(COLOURS)} descriptions, got {len(columns)}")
     matrices = [name for name in matrices if len(columns[name].findings) > 1]
     names = description_tables.finding_rows(columns.values())
     stack = min(2, len(matrices))  # matrices above one another; further ones go to the right
@@ -110,10 +110,10 @@ def label_statistics(
     # Inches. Bars need room for their numbers, matrices for 14 rows.
     bars = max(2.0, 0.1 * len(names) * (len(columns) + 0.8) + 1.2)
     above, below = max(bars, 6.6 * stack), 2.4
-    with rc_context({"font.size": _FONT_SIZE, "axes.titlesize": _FONT_SIZE + 1}):
+    with rc_context({"font.size": FONT_SIZE, "axes.titlesize": FONT_SIZE + 1}):
         drawing = figure.Figure((max(11, 5.5 + 7.2 * across), above + below + 0.7), dpi=150)
         drawing.set_layout_engine("constrained", hspace=0.04)
-        drawing.suptitle(title, fontsize=_FONT_SIZE + 4)
+        drawing.suptitle(title, fontsize=FONT_SIZE + 4)
         upper, lower = drawing.subfigures(2, 1, height_ratios=[above, below])
         if matrices:
             left, right = upper.subfigures(1, 2, width_ratios=[5.5, 7.2 * across])
@@ -146,69 +146,6 @@ def label_statistics(
     return drawing
 
 
-def diversity(rows: Sequence[Mapping[str, Any]], title: str) -> figure.Figure:
-    """Draws the similarity of pairs of real and of synthetic images, finding by finding.
-
-    Bars are means, whiskers the SD of the pairs (not an error of the mean). Bars of fewer pairs
-    than wanted say of how many they are.
-
-    Args:
-        rows: Of `pgan.metrics.diversity.compare`.
-        title: Of the figure.
-
-    Returns:
-        The figure.
-
-    Raises:
-        ValueError: If there is no row, or rows are of different measures, sizes or sources.
-    """
-    from matplotlib import figure, rc_context
-
-    shared = ("metric", "resolution", "real", "synthetic")
-    kinds = sorted({tuple(row[key] for key in shared) for row in rows})
-    if len(kinds) != 1:
-        raise ValueError(f"a figure shows rows of one {', '.join(shared)}; got {kinds}")
-    (metric, resolution, *_) = kinds[0]
-    with rc_context({"font.size": _FONT_SIZE, "axes.titlesize": _FONT_SIZE + 1}):
-        drawing = figure.Figure((7, 1.6 + 0.36 * len(rows)), dpi=150, layout="constrained")
-        drawing.suptitle(title, fontsize=_FONT_SIZE + 4)
-        part, longest = drawing.subplots(), 1e-3
-        for number, side in enumerate(("real", "synthetic")):
-            means = np.array([row[f"{side}_mean"] or 0.0 for row in rows])
-            spreads = np.array([row[f"{side}_sd"] or 0.0 for row in rows])
-            places = np.arange(len(rows)) + 0.4 * (number - 0.5)
-            shown = np.array([row[f"{side}_pairs"] > 0 for row in rows])
-            part.barh(
-                places[shown], means[shown], 0.37, xerr=spreads[shown], color=_COLOURS[number],
-                error_kw={"elinewidth": 0.8, "capsize": 2}, label=f"{side}: {rows[0][side]}",
-            )  # fmt: skip
-            for row, end, place in zip(rows, means + spreads, places, strict=True):
-                part.annotate(
-                    _similarity_text(row, side), (end, place), (4, 0),
-                    textcoords="offset points", va="center", fontsize=6,
-                )  # fmt: skip
-            longest = max(longest, *(means + spreads))
-        part.set_yticks(range(len(rows)), [row["finding"] for row in rows])
-        part.set_ylim(len(rows) - 0.5, -0.5)
-        part.set_xlim(0, 1.25 * longest)  # room for the texts
-        part.set_xlabel(f"{metric} of pairs at {resolution} px, mean and SD; lower: more diverse")
-        part.spines[["top", "right"]].set_visible(False)
-        part.legend(
-            frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncol=2, borderaxespad=0.2
-        )
-    return drawing
-
-
-def _similarity_text(row: Mapping[str, Any], side: str) -> str:
-    pairs = row[f"{side}_pairs"]
-    if not pairs:
-        return f"{side}: no pairs"
-    mean = f"{row[f'{side}_mean']:.2f}"
-    if pairs >= row["pairs_wanted"]:
-        return mean
-    return f"{mean} ({pairs:,} {'pair' if pairs == 1 else 'pairs'})"
-
-
 def _draw_prevalence(
     part: axes.Axes, columns: Mapping[str, description.Description], names: Mapping[str, str]
 ) -> None:
@@ -220,7 +157,7 @@ def _draw_prevalence(
             if counts is not None and counts.prevalence is not None:
                 places.append(place + (number + 0.5) * width - 0.4)
                 shares.append(100 * counts.prevalence)
-        bars = part.barh(places, shares, width * 0.92, color=_COLOURS[number], label=heading)
+        bars = part.barh(places, shares, width * 0.92, color=COLOURS[number], label=heading)
         texts = [description_tables.format_share(share / 100)[: -len(" %")] for share in shares]
         part.bar_label(bars, texts, padding=2, fontsize=6)
     part.set_yticks(range(len(names)), list(names))
@@ -231,7 +168,7 @@ def _draw_prevalence(
     # Above the bars, so that it covers none.
     part.legend(
         title="Prevalence", alignment="left", frameon=False, ncol=2, loc="lower left",
-        bbox_to_anchor=(0, 1), borderaxespad=0.2, title_fontsize=_FONT_SIZE + 1,
+        bbox_to_anchor=(0, 1), borderaxespad=0.2, title_fontsize=FONT_SIZE + 1,
     )  # fmt: skip
 
 
@@ -268,7 +205,7 @@ def _draw_shares(part: axes.Axes, tallies: Sequence[Mapping[str, int]], label: s
         known = sum(tally.get(name, 0) for name in names)
         shares = [tally.get(name, 0) / max(known, 1) for name in names]
         places = np.arange(len(names)) + (number + 0.5) * width - 0.4
-        bars = part.bar(places, np.multiply(shares, 100), width * 0.92, color=_COLOURS[number])
+        bars = part.bar(places, np.multiply(shares, 100), width * 0.92, color=COLOURS[number])
         if len(names) * len(tallies) <= _MOST_NUMBERED_BARS:
             turned = 90 if len(tallies) > 2 else 0
             texts = [_percent(share) for share in shares]

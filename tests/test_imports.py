@@ -17,8 +17,22 @@ _LIGHT = (
     "pgan/config.py",
     "pgan/schedule.py",
     "pgan/label_plan.py",
-    "pgan/metrics/frechet.py",
     "pgan/model_card.py",
+    "pgan/finding_subsets.py",
+    *(
+        f"pgan/metrics/{name}.py"
+        for name in (
+            "diversity",
+            "frechet",
+            "kernel",
+            "manifold",
+            "names",
+            "similarity",
+            "spectrum",
+            "wasserstein",
+            "weight_files",
+        )
+    ),
     *(
         f"pgan/data/{path.name}"
         for path in sorted((_ROOT / "pgan/data").glob("*.py"))

@@ -1,6 +1,7 @@
 """Exports the averaged generator of a run for TensorFlow Serving and tools/synthesize_images.py.
 
     python tools/export_generator.py --run_dir=runs/nih --output=exports --name=nih
+    python tools/export_generator.py --run_dir=runs/nih --name=nih_best --best
     python tools/export_generator.py --run_dir=runs/nih --name=nih_early --allow_unfinished
 
 Writes <output>/<name>/<version>/, loads it again in a fresh process and compares it with the run's
@@ -16,6 +17,12 @@ _RUN_DIR = flags.DEFINE_string("run_dir", None, "Run folder of tools/train_pgan.
 _OUTPUT = flags.DEFINE_string("output", "exports", "Folder of exports.")
 _NAME = flags.DEFINE_string("name", None, "Name of the model.", required=True)
 _VERSION = flags.DEFINE_integer("version", None, "Number of the version; the next by default.")
+_BEST = flags.DEFINE_boolean(
+    "best",
+    False,
+    "The checkpoint with the smallest distance that --metric_every_kimg of the training measured, "
+    "not the newest.",
+)
 _ALLOW_UNFINISHED = flags.DEFINE_boolean(
     "allow_unfinished", False, "Export a run before its end, at the resolution it has reached."
 )
@@ -30,7 +37,7 @@ def main(argv: list[str]) -> int | None:
 
     from pgan import checkpoints, export
 
-    generator, info = checkpoints.load_generator(_RUN_DIR.value)
+    generator, info = checkpoints.load_generator(_RUN_DIR.value, _BEST.value)
     result = export.write(
         generator,
         info,
@@ -41,6 +48,8 @@ def main(argv: list[str]) -> int | None:
         _LICENSE.value,
     )
     card = result.card
+    if info.best:
+        print(f"kept as the best: {info.best['metric']} = {info.best['value']:.3g}")
     print(
         f"checked in a fresh process: pixels within {result.deviation:.1e} of the generator's "
         f"(range -1 to 1, allowed {export.TOLERANCE:g})\n"

@@ -212,18 +212,25 @@ def compare(
 
 
 def notes(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Sentences on findings with fewer pairs than wanted, for people.
+    """Sentences on findings with fewer pairs than wanted, one for each source, for people.
 
     Args:
         rows: Of `compare`.
     """
-    return [
-        f"{row['finding']}: {row[side]} has {row[f'{side}_pairs_existing']:,} different pairs "
-        f"({row[f'{side}_images']:,} images), {row['pairs_wanted']:,} were wanted"
-        for row in rows
-        for side in ("real", "synthetic")
-        if row[f"{side}_pairs_existing"] < row["pairs_wanted"]
-    ]
+    sentences = []
+    for side in ("real", "synthetic"):
+        few = [
+            f"{row['finding']} ({row[f'{side}_pairs_existing']:,} of "
+            f"{row[f'{side}_images']:,} images)"
+            for row in rows
+            if row[f"{side}_pairs_existing"] < row["pairs_wanted"]
+        ]
+        if few:
+            sentences.append(
+                f"Fewer pairs than {rows[0]['pairs_wanted']:,}, in {rows[0][side]}: "
+                f"{', '.join(few)}."
+            )
+    return sentences
 
 
 def _candidates(labels, patients, finding):
