@@ -1,0 +1,1 @@
+"""The privacy audit of a generator: copies, distances, membership, their controls, and sheets."""
