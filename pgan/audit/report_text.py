@@ -226,7 +226,7 @@ def _membership(report):
     lines = [
         "Scores: against the generator, how near the nearest synthetic image is; against the "
         "discriminator, how real the image looks to it. AUC 0.5 is luck. Intervals are of a "
-        "bootstrap by patient; that of an attack which recognises nothing lies above 0.5 in about "
+        "bootstrap by patient; each of an attack which recognises nothing lies above luck in about "
         "one of forty audits.",
         results.markdown_table(header, cells),
     ]
