@@ -12,6 +12,7 @@ from pgan.audit import copy_criterion, image_store, membership
 from pgan.data import record_set, splits
 from pgan.search import block_store
 
+VERSION = 1  # Raise whenever a change alters what an audit finds.
 LARGEST_DEFAULT = 256  # px
 FEWEST_IMAGES = 16  # synthetic ones
 FEWEST_PATIENTS = 20  # of each fold
@@ -236,6 +237,7 @@ def facts(
 ) -> dict[str, Any]:
     """Everything that decides the numbers of an audit, JSON types."""
     return {
+        "audit_version": VERSION,
         **dataclasses.asdict(settings),
         "resolution": compared_size(settings, source),
         "generator": source.name,
