@@ -181,7 +181,7 @@ def load_generator(run_dir: str, best: bool = False) -> tuple[networks.Generator
     for path in reversed(paths):
         try:
             shown = restore_networks(path, averaged=generator)
-        except tf.errors.OpError as error:
+        except (tf.errors.OpError, IndexError) as error:  # IndexError: of a file that was cut off
             _LOG.warning("checkpoint %s cannot be read: %s", path, _first_line(error))
             continue
         plan = schedule.build(settings.schedule, settings.network.resolution)

@@ -3,6 +3,8 @@
 import concurrent.futures
 import csv
 import dataclasses
+import hashlib
+import json
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
@@ -121,7 +123,10 @@ def of_folder(path: str | os.PathLike, show_progress: bool = True) -> ImageSet:
     def fetch(numbers):
         return np.stack([_load(files[number], resolution) for number in numbers])
 
-    facts = {"files": len(files), "jpeg_files": jpegs}
+    # Names and sizes: reading all files twice would take hours of a large folder.
+    identity = [(file.relative_to(folder).as_posix(), file.stat().st_size) for file in files]
+    digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+    facts = {"files": len(files), "jpeg_files": jpegs, "names_and_sizes_sha256": digest}
     return ImageSet(folder.name, resolution, len(files), fetch, facts, findings, labels)
 
 

@@ -106,6 +106,7 @@ def _report(**changes):
             "generator": "nih at 12,000,000 images",
             "features": {"network": "fixed"},
             "trained_on_known": True,
+            "images_existed": False,
         },
         "compared_px": 256,
         "copies_px": 128,

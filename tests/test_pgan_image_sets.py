@@ -101,10 +101,19 @@ def test_what_is_no_set_of_images_is_refused_by_name(folder, tmp_path):
         image_sets.of_folder(tmp_path / "nowhere")
 
 
+def test_other_files_of_the_same_count_are_another_set(folder):
+    before = image_sets.of_folder(folder).facts
+    assert image_sets.of_folder(folder).facts == before
+    first = min(path for path in folder.rglob("*.png"))
+    first.rename(first.with_name("renamed.png"))
+    assert image_sets.of_folder(folder).facts != before
+
+
 def test_jpeg_files_are_read_and_counted(folder):
     smooth = np.kron(_noise(1, 4), np.ones((4, 4), np.uint8))
     (folder / "0" / "000.png").unlink()
     _save(folder, "0/000.jpg", smooth)
     images = image_sets.of_folder(folder, show_progress=False)
-    assert images.facts == {"files": 70, "jpeg_files": 1}
+    assert (images.facts["files"], images.facts["jpeg_files"]) == (70, 1)
+
     assert np.abs(images.fetch([0])[0].astype(int) - smooth).mean() < 10

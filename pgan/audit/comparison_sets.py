@@ -247,5 +247,6 @@ def facts(
         "train_fingerprint": records.fold_fingerprint(settings.train_fold),
         "held_out_fingerprint": records.fold_fingerprint(settings.held_out_fold),
         "trained_on_known": source.trained_on is not None,
+        "images_existed": source.images is not None,
         "features": features,
     }

@@ -1,5 +1,8 @@
 """What the discriminator of a run thinks of single real images."""
 
+import hashlib
+import os
+
 import numpy as np
 import tensorflow as tf
 import tqdm
@@ -16,6 +19,7 @@ class Critic:
     Attributes:
         resolution: Of the images that it judges there, px.
         images_shown: Where the run stands.
+        identity: Of the run and where it stands, for file names.
         trained_on: Fingerprint of the fold that it was trained on.
     """
 
@@ -42,6 +46,9 @@ class Critic:
         self.resolution, self.images_shown = info.resolution, info.images_shown
         self.trained_on = info.records["fold_fingerprint"]
         self._run_dir = run_dir
+        # Runs of one name may stand in several places.
+        place = hashlib.sha256(os.path.realpath(run_dir).encode()).hexdigest()[:12]
+        self.identity = f"{place}_{self.images_shown}"
         # Whole groups of the minibatch standard deviation.
         group = info.network.stddev_group
         self._batch = max(1, _BATCH // group) * group

@@ -241,7 +241,7 @@ def _rank(copies, criterion) -> np.ndarray:
 
 def _distances(space, material, settings) -> dict[str, Any]:
     """Training patients against others in one space."""
-    pairs, rng = material.pairs, np.random.default_rng([settings.seed, 5])
+    pairs, rng = material.pairs, np.random.default_rng([settings.seed, 7])
     picked = space.synthetic_to_pool().positions[:, 0]
     pair_of = np.concatenate([pairs.member_pairs, pairs.other_pairs])[picked]
     is_member = picked < len(pairs.members)
@@ -280,7 +280,7 @@ def _attacks(spaces, records, material, critic, settings, stages, progress):
             )
             return {"scores": critic.scores(images, settings.seed, progress)}
 
-        scores["discriminator"] = stages(f"critic_{critic.images_shown}", score)["scores"]
+        scores["discriminator"] = stages(f"critic_{critic.identity}", score)["scores"]
     count = len(pairs.members)
     return [
         membership.attack(

@@ -89,7 +89,7 @@ def _compared(report):
         ["features", json.dumps(facts["features"])],
         ["seed", str(facts["seed"])],
     ]
-    if not facts["trained_on_known"]:
+    if facts["images_existed"]:
         cells[0][1] = f"{facts['count']:,}, of a folder"
     return results.markdown_table(("", ""), cells)
 

@@ -28,8 +28,9 @@ KINDS = {"controls": 3, "copies": 4, "distances": 4, "membership": 4}
 SIGNIFICANT = 0.01
 
 LIMITS = (
-    "SSIM and feature distances can miss copies. Rotated, mirrored or scaled copies, copies of a "
-    "part of an image and copies that are changed more than the planted ones were not looked for.",
+    "SSIM and feature distances can miss copies. Rotated, mirrored or scaled copies, copies "
+    "that are moved by more than 2 px (as augmentation while training does), copies of a part of "
+    "an image and others that are changed more than the planted ones were not looked for.",
     "One draw of {count:,} images was tested. An image that the generator draws once in "
     "{rare:,} times would with a probability of 5 % not be among them, and rarer ones still more "
     "easily.",
