@@ -115,5 +115,4 @@ def test_jpeg_files_are_read_and_counted(folder):
     _save(folder, "0/000.jpg", smooth)
     images = image_sets.of_folder(folder, show_progress=False)
     assert (images.facts["files"], images.facts["jpeg_files"]) == (70, 1)
-
     assert np.abs(images.fetch([0])[0].astype(int) - smooth).mean() < 10
