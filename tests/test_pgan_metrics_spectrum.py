@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tiny_waves
 
 from pgan.metrics import spectrum
 
@@ -13,24 +14,9 @@ def _spectrum(images, batch=None):
     return accumulator.spectrum()
 
 
-def _rounded(images):
-    return np.clip(np.rint(images), 0, 255).astype(np.uint8)
-
-
-def _noise(count, size=32, seed=0, deviation=30.0):
-    rng = np.random.default_rng(seed)
-    return _rounded(rng.normal(128.0, deviation, (count, size, size)))
-
-
-def _wave(size, right, down, phase=0.0):
-    """Cosine of frequencies in cycles per pixel, along columns and along rows."""
-    rows, columns = np.mgrid[:size, :size]
-    return np.cos(2 * np.pi * (right * columns + down * rows) + phase)
-
-
 def test_power_by_a_transform_written_out():
     size = 16
-    image = _noise(1, size, seed=4)[0].astype(float)
+    image = tiny_waves.noise(1, size, seed=4)[0].astype(float)
     hann = np.sin(np.pi * np.arange(size) / size) ** 2
     window = hann[:, np.newaxis] * hann
     centred = window * (image - np.average(image, weights=window))
@@ -44,7 +30,7 @@ def test_power_by_a_transform_written_out():
 
 def test_power_of_white_noise_is_its_variance_at_any_size():
     for size, count in ((16, 400), (64, 25)):
-        found = _spectrum(_noise(count, size, deviation=20.0))
+        found = _spectrum(tiny_waves.noise(count, size, deviation=20.0))
         _, decibels = spectrum.radial(found)
         # The innermost rings have few frequencies, and lose what the mean takes away.
         assert np.mean(found.power) == pytest.approx(400.0 + 1 / 12, rel=0.02)
@@ -57,7 +43,9 @@ def test_power_of_white_noise_is_its_variance_at_any_size():
 
 def test_a_wave_is_three_frequencies_wide_with_the_power_of_its_amplitude():
     size, amplitude = 64, 100.0
-    found = _spectrum(_rounded(128 + amplitude * _wave(size, 12 / size, 5 / size))[np.newaxis])
+    found = _spectrum(
+        tiny_waves.rounded(128 + amplitude * tiny_waves.wave(size, 12 / size, 5 / size))[np.newaxis]
+    )
     # (A / 2 * sum w)^2 / sum w^2 with sum w = R^2 / 4 and sum w^2 = (3 R / 8)^2.
     top = amplitude**2 * size**2 / 9
     assert found.power[5, 12] == pytest.approx(top, rel=1e-3)
@@ -89,18 +77,18 @@ def test_rings_by_hand():
 
 
 def test_twice_the_power_is_three_decibels_at_every_frequency():
-    real = _spectrum(_noise(60, deviation=20.0))
-    found = spectrum.compare(real, _spectrum(_noise(60, deviation=20.0 * 2**0.5, seed=1)))
+    real = _spectrum(tiny_waves.noise(60, deviation=20.0))
+    found = spectrum.compare(real, _spectrum(tiny_waves.noise(60, deviation=20.0 * 2**0.5, seed=1)))
     np.testing.assert_allclose(found.log_ratio[2:16], 3.01, atol=0.6)  # The whole rings.
     np.testing.assert_array_equal(found.log_ratio, found.synthetic - found.real)
     np.testing.assert_array_equal(spectrum.compare(real, real).log_ratio, 0)
 
 
 def test_missing_detail_is_seen_where_it_is_missing():
-    images = _noise(50, 64)
+    images = tiny_waves.noise(50, 64)
     # The mean of 2 x 2 neighbours multiplies a wave by cos(pi u) cos(pi v).
     smooth = sum(np.roll(images.astype(float), shift, (1, 2)) for shift in np.ndindex(2, 2)) / 4
-    found = spectrum.compare(_spectrum(images), _spectrum(_rounded(smooth)))
+    found = spectrum.compare(_spectrum(images), _spectrum(tiny_waves.rounded(smooth)))
     along_axis = 20 * np.log10(np.cos(np.pi * found.frequency[:32] * 0.999))
     diagonal = 40 * np.log10(np.cos(np.pi * found.frequency[:32] / 2**0.5))
     for step in (3, 7, 11, 15):  # In px^-1: 0.06 to 0.25; further out, rounding adds power.
@@ -111,7 +99,7 @@ def test_missing_detail_is_seen_where_it_is_missing():
 
 @pytest.mark.parametrize("batch", [1, 7, 40])
 def test_batches_and_order_do_not_matter(batch):
-    images = _noise(40)
+    images = tiny_waves.noise(40)
     whole, parts = _spectrum(images), _spectrum(images, batch)
     shuffled = _spectrum(images[np.random.default_rng(0).permutation(40)], batch)
     for name in ("power", "decibels", "error"):
@@ -120,7 +108,7 @@ def test_batches_and_order_do_not_matter(batch):
 
 
 def test_error_is_the_deviation_of_the_images():
-    images = _noise(9, 16)
+    images = tiny_waves.noise(9, 16)
     each = np.stack([_spectrum(image[np.newaxis]).decibels for image in images])
     found = _spectrum(images)
     np.testing.assert_allclose(found.decibels, each.mean(axis=0), rtol=1e-10)
@@ -134,8 +122,12 @@ def test_bad_input_is_refused():
     accumulator = spectrum.Accumulator(32)
     with pytest.raises(ValueError, match="no images"):
         accumulator.spectrum()
-    for wrong in (_noise(2).astype(float), _noise(2)[..., np.newaxis], _noise(2, 16)):
+    for wrong in (
+        tiny_waves.noise(2).astype(float),
+        tiny_waves.noise(2)[..., np.newaxis],
+        tiny_waves.noise(2, 16),
+    ):
         with pytest.raises(ValueError, match=r"uint8 \[N, 32, 32\], one grey channel"):
             accumulator.add(wrong)
     with pytest.raises(ValueError, match="32 and 16 px"):
-        spectrum.compare(_spectrum(_noise(2)), _spectrum(_noise(2, 16)))
+        spectrum.compare(_spectrum(tiny_waves.noise(2)), _spectrum(tiny_waves.noise(2, 16)))

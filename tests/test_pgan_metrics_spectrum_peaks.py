@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tiny_waves
 
 from pgan.data import phantom
 from pgan.metrics import spectrum
@@ -13,27 +14,12 @@ def _spectrum(images):
     return accumulator.spectrum()
 
 
-def _rounded(images):
-    return np.clip(np.rint(images), 0, 255).astype(np.uint8)
-
-
-def _noise(count, size=32, seed=0, deviation=30.0):
-    rng = np.random.default_rng(seed)
-    return _rounded(rng.normal(128.0, deviation, (count, size, size)))
-
-
-def _wave(size, right, down, phase=0.0):
-    """Cosine of frequencies in cycles per pixel, along columns and along rows."""
-    rows, columns = np.mgrid[:size, :size]
-    return np.cos(2 * np.pi * (right * columns + down * rows) + phase)
-
-
 def _planted(images, right, down, amplitude, seed=3):
     """Images with a wave of random phase; noise of one grey level keeps rounding from harmonics."""
     rng = np.random.default_rng(seed)
     phases = rng.uniform(0, 2 * np.pi, (len(images), 1, 1))
-    waves = amplitude * _wave(images.shape[1], right, down, phases)
-    return _rounded(images + waves + rng.uniform(-0.5, 0.5, images.shape))
+    waves = amplitude * tiny_waves.wave(images.shape[1], right, down, phases)
+    return tiny_waves.rounded(images + waves + rng.uniform(-0.5, 0.5, images.shape))
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +57,7 @@ def test_a_planted_wave_is_found(chests, right, down, amplitude, angle):
 def test_a_checkerboard_and_stripes_of_one_grey_level_are_found(
     chests, right, down, frequency, angle
 ):
-    board = _rounded(chests[50:] + 0.5 * _wave(64, right, down) + 0.5)
+    board = tiny_waves.rounded(chests[50:] + 0.5 * tiny_waves.wave(64, right, down) + 0.5)
     (peak,) = spectrum.peaks(_spectrum(chests[:50]), _spectrum(board))
     assert peak.frequency == pytest.approx(frequency)
     assert peak.angle == pytest.approx(angle)
@@ -93,7 +79,7 @@ def test_several_waves_come_in_order_of_their_excess(chests):
 
 def test_enlarged_images_show_the_step_of_the_enlargement(chests):
     small = chests[50:].reshape(50, 32, 2, 32, 2).mean(axis=(2, 4))
-    doubled = _rounded(small).repeat(2, axis=1).repeat(2, axis=2)
+    doubled = tiny_waves.rounded(small).repeat(2, axis=1).repeat(2, axis=2)
     found = spectrum.peaks(_spectrum(chests[:50]), _spectrum(doubled))
     # At 0.5 itself the box of two pixels has a zero; the copies of low frequencies lie beside it.
     assert found[0].frequency > 0.4 and found[0].excess > 10
@@ -112,8 +98,8 @@ def test_two_halves_of_one_population_have_no_peaks(chests):
 def test_gradual_differences_and_noise_are_no_peaks(chests):
     real = _spectrum(chests[:50])
     noise = np.random.default_rng(2).normal(0, 4, (50, 64, 64))
-    assert spectrum.peaks(real, _spectrum(_rounded(chests[50:] + noise))) == []
-    contrast = _rounded(chests[50:] * 0.5 + 60)
+    assert spectrum.peaks(real, _spectrum(tiny_waves.rounded(chests[50:] + noise))) == []
+    contrast = tiny_waves.rounded(chests[50:] * 0.5 + 60)
     assert spectrum.peaks(real, _spectrum(contrast)) == []
 
 
@@ -155,7 +141,9 @@ def test_chance_finds_peaks_at_most_as_often_as_allowed():
     # exceeded in less than 0.1 %.
     found = [
         spectrum.peaks(
-            _spectrum(_noise(16, seed=2 * i)), _spectrum(_noise(16, seed=2 * i + 1)), 0.0
+            _spectrum(tiny_waves.noise(16, seed=2 * i)),
+            _spectrum(tiny_waves.noise(16, seed=2 * i + 1)),
+            0.0,
         )
         for i in range(30)
     ]
@@ -170,7 +158,9 @@ def test_a_wave_of_few_images_stays_within_its_error(chests):
 
 
 def test_bad_input_is_refused():
-    few, many, small = (_spectrum(_noise(n, s)) for n, s in ((15, 32), (16, 32), (16, 16)))
+    few, many, small = (
+        _spectrum(tiny_waves.noise(n, s)) for n, s in ((15, 32), (16, 32), (16, 16))
+    )
     with pytest.raises(ValueError, match="peaks need 16 images of each set, got 15"):
         spectrum.peaks(many, few)
     with pytest.raises(ValueError, match="32 and 16 px"):

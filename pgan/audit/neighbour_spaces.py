@@ -9,6 +9,7 @@ Both answer the same question, for the same sets of images:
     pool        members, then others
 """
 
+import abc
 import dataclasses
 import os
 import pathlib
@@ -39,7 +40,7 @@ class Nearest:
     distances: np.ndarray
 
 
-class Space:
+class Space(abc.ABC):
     """Searches of an audit; each is done once and kept.
 
     Attributes:
@@ -110,11 +111,13 @@ class Space:
             self._kept.save(name, kept)
         return Nearest(**kept)
 
+    @abc.abstractmethod
     def _search(self, queries: str, reference: str, k: int) -> Nearest:
-        raise NotImplementedError
+        """Of each image of one set, the k nearest of another."""
 
+    @abc.abstractmethod
     def _search_other_patients(self, positions: np.ndarray) -> Nearest:
-        raise NotImplementedError
+        """See `train_to_other_patients`."""
 
 
 class SSIMSpace(Space):

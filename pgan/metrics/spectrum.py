@@ -21,6 +21,8 @@ import dataclasses
 import numpy as np
 from scipy import fft, ndimage, special
 
+from pgan.metrics import grey_images
+
 _ROUNDING = 1.0 / 12.0
 FEWEST_FOR_PEAKS = 16  # Images; of fewer, chance makes peaks by itself.
 _NEIGHBOURHOOD = 11  # Frequencies, of the background around a peak, which is 3 wide.
@@ -53,14 +55,7 @@ class Accumulator:
         Raises:
             ValueError: If dtype or shape is another.
         """
-        images = np.asarray(images)
-        shape = (self.resolution, self.resolution)
-        if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != shape:
-            raise ValueError(
-                f"images must be uint8 [N, {shape[0]}, {shape[1]}], one grey channel, got "
-                f"{images.dtype} {list(images.shape)}"
-            )
-        for image in images:
+        for image in grey_images.require(images, self.resolution):
             mean = (self._window * image).sum() / self._window.sum()
             transformed = fft.rfft2(self._window * (image - mean))
             power = np.abs(transformed) ** 2 / (self._window**2).sum()

@@ -19,7 +19,7 @@ import dataclasses
 import numpy as np
 from scipy import ndimage
 
-from pgan.metrics import names
+from pgan.metrics import grey_images, names
 
 COARSEST = 16  # px
 PATCH = 7  # px
@@ -85,14 +85,7 @@ class Accumulator:
         Raises:
             ValueError: If dtype or shape is another.
         """
-        images = np.asarray(images)
-        shape = (self.resolution, self.resolution)
-        if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != shape:
-            raise ValueError(
-                f"images must be uint8 [N, {shape[0]}, {shape[1]}], one grey channel, got "
-                f"{images.dtype} {list(images.shape)}"
-            )
-        for image in images:
+        for image in grey_images.require(images, self.resolution):
             self._add(image)
 
     def descriptors(self, size: int) -> np.ndarray:
