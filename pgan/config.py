@@ -248,6 +248,11 @@ class TrainConfig(_Config):
         AUGMENTATIONS,
     )
     precision: str = option("float32", "Computation type of the layers.", PRECISIONS)
+    fused_scaling: bool = option(
+        True,
+        "Resample and convolve in one operation: the same up to rounding, with less arithmetic.",
+        resume=True,
+    )
     strategy: str = option("one_device", "tf.distribute strategy.", STRATEGIES, resume=True)
     jit_compile: bool = option(False, "Compile the step with XLA (slower on a CPU).", resume=True)
     micro_batch: str = option(

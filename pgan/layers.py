@@ -8,9 +8,14 @@ every policy: the scaling of an equalized weight, the mean square of the pixel n
 minibatch standard deviation.
 """
 
+import contextlib
+import contextvars
 import math
 import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 HE_GAIN = math.sqrt(2.0)  # He et al. 2015, https://arxiv.org/abs/1502.01852.
@@ -34,9 +39,35 @@ def pixel_norm(x: tf.Tensor) -> tf.Tensor:
     return x * tf.cast(scale, x.dtype)
 
 
+@tf.custom_gradient
 def leaky_relu(x: tf.Tensor) -> tf.Tensor:
-    """Leaky ReLU of slope 0.2, the activation of both networks."""
-    return tf.nn.leaky_relu(x, alpha=LEAKY_RELU_SLOPE)
+    """Leaky ReLU of slope 0.2, the activation of both networks.
+
+    The function and its first derivative are TensorFlow's. The second derivative is zero almost
+    everywhere, and here it is no tensor at all, where TensorFlow would carry zeros back through
+    every layer of the gradient penalty.
+
+    Args:
+        x: float [...].
+
+    Returns:
+        Tensor of the shape and dtype of `x`.
+    """
+    y = tf.nn.leaky_relu(x, alpha=LEAKY_RELU_SLOPE)
+    # The output has the sign of the input. Without the input, TensorFlow fuses convolution, bias
+    # and activation into one kernel.
+    features = tf.stop_gradient(y)
+
+    def gradient(upstream):
+        if x.dtype == tf.float32:
+            return tf.raw_ops.LeakyReluGrad(
+                gradients=upstream, features=features, alpha=LEAKY_RELU_SLOPE
+            )
+        # TensorFlow 2.14's kernel for 16-bit types takes as long as a convolution on a CPU.
+        slope = tf.constant(LEAKY_RELU_SLOPE, x.dtype)
+        return upstream * tf.maximum(tf.sign(features), slope)
+
+    return y, gradient
 
 
 def upscale(x: tf.Tensor) -> tf.Tensor:
@@ -67,6 +98,57 @@ def downscale(x: tf.Tensor) -> tf.Tensor:
         [N, H/2, W/2, C].
     """
     return tf.nn.avg_pool2d(x, ksize=2, strides=2, padding="VALID")
+
+
+def fold_upscale(kernel: tf.Tensor, scale: float) -> tf.Tensor:
+    """Kernel of the transposed convolution of stride 2 that equals `upscale` and a convolution.
+
+    Each pixel, repeated 2x2, is multiplied with neighbouring entries of the kernel, which can be
+    summed beforehand: 16 products for a pixel of the input instead of 36, for a kernel of 3x3.
+    PGGAN calls this fused scaling.
+
+    Args:
+        kernel: float32 [K, K, C_in, C_out] of the convolution with "SAME" padding, K odd.
+        scale: factor of the result.
+
+    Returns:
+        float32 [K + 1, K + 1, C_out, C_in], as `tf.nn.conv2d_transpose` takes it.
+    """
+    # The transposed convolution runs through its kernel backwards.
+    matrix = _fold_matrix(kernel.shape[0])[::-1, ::-1]
+    return tf.transpose(_apply_to_positions(scale * matrix, kernel), [0, 1, 3, 2])
+
+
+def fold_downscale(kernel: tf.Tensor, scale: float) -> tf.Tensor:
+    """Kernel of the convolution of stride 2 that equals a convolution and `downscale`.
+
+    Args:
+        kernel: float32 [K, K, C_in, C_out] of the convolution with "SAME" padding, K odd.
+        scale: factor of the result.
+
+    Returns:
+        float32 [K + 1, K + 1, C_in, C_out].
+    """
+    return _apply_to_positions(scale / 4.0 * _fold_matrix(kernel.shape[0]), kernel)
+
+
+def _fold_matrix(size):
+    """Sum of the four shifts of a kernel by 0 or 1 in each direction: [K + 1, K + 1, K, K]."""
+    shifts = np.eye(size + 1, size) + np.eye(size + 1, size, k=-1)
+    return np.einsum("ik,jl->ijkl", shifts, shifts)
+
+
+def _apply_to_positions(matrix, kernel):
+    """[K, K, C_in, C_out] to [M, M, C_in, C_out] by a linear map [M, M, K, K] of the positions.
+
+    As a matrix product it and its gradient are single passes over the kernel: 1 ms each for 512
+    channels on two cores, where padding and adding take 11 ms and their gradient 91 ms.
+    """
+    new, _, old, _ = matrix.shape
+    channels = kernel.shape[2:]
+    flat = tf.reshape(kernel, [old * old, channels[0] * channels[1]])
+    matrix = tf.constant(matrix.reshape(new * new, old * old), kernel.dtype)
+    return tf.reshape(tf.matmul(matrix, flat), [new, new, *channels])
 
 
 def lerp(old: tf.Tensor, new: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
@@ -103,7 +185,25 @@ def fold_seed(seed: int, path: str) -> int:
     return zlib.crc32(path.encode(), seed)
 
 
-class _Equalized(tf.keras.layers.Layer):
+# Effective kernels by the reference of their variable, for the calls within `sharing`.
+_SHARED: contextvars.ContextVar[dict] = contextvars.ContextVar("shared_kernels", default={})
+
+
+@contextlib.contextmanager
+def sharing(kernels: Mapping[Any, tf.Tensor]) -> Iterator[None]:
+    """Lets equalized layers use effective kernels that exist already.
+
+    Args:
+        kernels: effective kernels by `layer.kernel.ref()`.
+    """
+    token = _SHARED.set({**_SHARED.get(), **kernels})
+    try:
+        yield
+    finally:
+        _SHARED.reset(token)
+
+
+class Equalized(tf.keras.layers.Layer):
     """What the equalized layers share: a unit-normal kernel, a zero bias, a run-time scale.
 
     The variable `kernel` is drawn from N(0, 1) and the layer computes with
@@ -134,9 +234,14 @@ class _Equalized(tf.keras.layers.Layer):
             "bias", [bias_size], initializer="zeros", experimental_autocast=False
         )
 
-    def scaled_kernel(self):
-        """Effective weight in the compute dtype."""
-        return tf.cast(self.kernel * self.scale, self.compute_dtype)
+    def effective_kernel(self) -> tf.Tensor:
+        """What the layer multiplies with, float32: a linear function of `kernel`."""
+        return self.kernel * self.scale
+
+    def cast_kernel(self) -> tf.Tensor:
+        """The effective kernel in the compute dtype, the shared one within `sharing`."""
+        shared = _SHARED.get().get(self.kernel.ref())
+        return tf.cast(self.effective_kernel() if shared is None else shared, self.compute_dtype)
 
     def add_bias(self, x):
         """Adds the bias to the last axis."""
@@ -147,7 +252,7 @@ class _Equalized(tf.keras.layers.Layer):
         return {**super().get_config(), "gain": self.gain, "seed": self.seed}
 
 
-class EqualizedConv2D(_Equalized):
+class EqualizedConv2D(Equalized):
     """Stride-1 convolution with equalized learning rate, zero "SAME" padding and bias.
 
     `resample="up"` repeats every pixel 2x2 before the convolution; `resample="down"` takes 2x2
@@ -157,7 +262,16 @@ class EqualizedConv2D(_Equalized):
     2H ("up") or H/2 ("down").
     """
 
-    def __init__(self, filters, kernel_size, gain=HE_GAIN, resample=None, seed=0, **kwargs):
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        gain=HE_GAIN,
+        resample=None,
+        fused_scaling=True,
+        seed=0,
+        **kwargs,
+    ):
         """Initializes the layer.
 
         Args:
@@ -165,6 +279,8 @@ class EqualizedConv2D(_Equalized):
             kernel_size: height and width of the kernel in pixels, odd.
             gain: factor of the He scale `1 / sqrt(fan_in)`.
             resample: None, "up" or "down".
+            fused_scaling: whether resampling and convolution are one operation, which gives the
+                same up to rounding, for a kernel of 3x3 with 4/9 of the arithmetic.
             seed: int in [0, 2**32) that alone decides the initial kernel.
             **kwargs: `name` and `dtype` of a Keras layer.
 
@@ -181,6 +297,7 @@ class EqualizedConv2D(_Equalized):
         self.filters = filters
         self.kernel_size = kernel_size
         self.resample = resample
+        self.fused_scaling = fused_scaling
 
     def build(self, input_shape):
         """Creates `kernel` and `bias`."""
@@ -188,13 +305,32 @@ class EqualizedConv2D(_Equalized):
         self.add_kernel_and_bias([size, size, input_shape[-1], self.filters], self.filters)
         super().build(input_shape)
 
+    def effective_kernel(self):
+        """See the base class; folded with the resampling where that is fused."""
+        if self._fused == "up":
+            return fold_upscale(self.kernel, self.scale)
+        if self._fused == "down":
+            return fold_downscale(self.kernel, self.scale)
+        return super().effective_kernel()
+
     def call(self, inputs):
         """Resamples, convolves and adds the bias."""
+        kernel = self.cast_kernel()
+        if self._fused == "up":
+            _, height, width, _ = inputs.shape
+            shape = [_batch_size(inputs), 2 * height, 2 * width, self.filters]
+            return self.add_bias(tf.nn.conv2d_transpose(inputs, kernel, shape, strides=2))
+        if self._fused == "down":
+            return self.add_bias(tf.nn.conv2d(inputs, kernel, strides=2, padding="SAME"))
         x = upscale(inputs) if self.resample == "up" else inputs
-        x = tf.nn.conv2d(x, self.scaled_kernel(), strides=1, padding="SAME")
+        x = tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
         if self.resample == "down":
             x = downscale(x)
         return self.add_bias(x)
+
+    @property
+    def _fused(self):
+        return self.resample if self.fused_scaling else None
 
     def get_config(self):
         """Returns the constructor's arguments."""
@@ -203,10 +339,11 @@ class EqualizedConv2D(_Equalized):
             "filters": self.filters,
             "kernel_size": self.kernel_size,
             "resample": self.resample,
+            "fused_scaling": self.fused_scaling,
         }
 
 
-class EqualizedDense(_Equalized):
+class EqualizedDense(Equalized):
     """Fully connected layer with equalized learning rate and one bias per channel.
 
     Input [N, K], output [N, *target_shape] in the layer's compute dtype. The last axis of
@@ -239,7 +376,7 @@ class EqualizedDense(_Equalized):
 
     def call(self, inputs):
         """Multiplies, reshapes and adds the bias."""
-        x = tf.matmul(inputs, self.scaled_kernel())
+        x = tf.matmul(inputs, self.cast_kernel())
         if len(self.target_shape) > 1:
             x = tf.reshape(x, [_batch_size(x), *self.target_shape])
         return self.add_bias(x)

@@ -29,7 +29,13 @@ class Generator(tf.keras.Model):
         config: the NetworkConfig.
     """
 
-    def __init__(self, config: config_lib.NetworkConfig, seed: int = 0, dtype: str = "float32"):
+    def __init__(
+        self,
+        config: config_lib.NetworkConfig,
+        seed: int = 0,
+        dtype: str = "float32",
+        fused_scaling: bool = True,
+    ):
         """Creates the variables of every level.
 
         Args:
@@ -37,6 +43,8 @@ class Generator(tf.keras.Model):
             seed: in [0, 2**32), decides the initial weights.
             dtype: Keras dtype policy of the blocks, "float32", "mixed_bfloat16" or
                 "mixed_float16".
+            fused_scaling: whether resampling and convolution are one operation; the variables
+                and, up to rounding, the images are the same.
         """
         super().__init__(name="generator", dtype=dtype, autocast=False)
         self.config = config
@@ -50,7 +58,11 @@ class Generator(tf.keras.Model):
             size = 2**level
             if level > MIN_LEVEL:
                 block = _GeneratorBlock(
-                    config.feature_maps(size), seed, name=f"block_{size}", dtype=dtype
+                    config.feature_maps(size),
+                    seed,
+                    fused_scaling,
+                    name=f"block_{size}",
+                    dtype=dtype,
                 )
                 _build(block, [None, size // 2, size // 2, config.feature_maps(size // 2)])
                 self.blocks.append(block)
@@ -120,7 +132,13 @@ class Generator(tf.keras.Model):
 class Discriminator(tf.keras.Model):
     """Scores images as real and recognises their findings; `config` is its NetworkConfig."""
 
-    def __init__(self, config: config_lib.NetworkConfig, seed: int = 0, dtype: str = "float32"):
+    def __init__(
+        self,
+        config: config_lib.NetworkConfig,
+        seed: int = 0,
+        dtype: str = "float32",
+        fused_scaling: bool = True,
+    ):
         """Creates the variables of every level; arguments as for `Generator`."""
         super().__init__(name="discriminator", dtype=dtype, autocast=False)
         self.config = config
@@ -134,7 +152,9 @@ class Discriminator(tf.keras.Model):
             width = config.feature_maps(size)
             if level > MIN_LEVEL:
                 below = config.feature_maps(size // 2)
-                block = _DiscriminatorBlock(width, below, seed, name=f"block_{size}", dtype=dtype)
+                block = _DiscriminatorBlock(
+                    width, below, seed, fused_scaling, name=f"block_{size}", dtype=dtype
+                )
                 _build(block, [None, size, size, width])
                 self.blocks.append(block)
             name = f"from_rgb_{size}"
@@ -224,11 +244,12 @@ class _GeneratorInput(tf.keras.layers.Layer):
 class _GeneratorBlock(tf.keras.layers.Layer):
     """Features [N, H, W, C] to [N, 2H, 2W, width]."""
 
-    def __init__(self, width, seed, **kwargs):
+    def __init__(self, width, seed, fused_scaling, **kwargs):
         super().__init__(**kwargs)
         seed = layers.fold_seed(seed, f"{self.name}/")
         dtype = self.dtype_policy
-        self.conv0 = _conv(width, seed, "conv0", dtype, resample="up")
+        scaling = {"resample": "up", "fused_scaling": fused_scaling}
+        self.conv0 = _conv(width, seed, "conv0", dtype, **scaling)
         self.conv1 = _conv(width, seed, "conv1", dtype)
 
     def build(self, input_shape):
@@ -245,14 +266,15 @@ class _GeneratorBlock(tf.keras.layers.Layer):
 class _DiscriminatorBlock(tf.keras.layers.Layer):
     """Features [N, H, W, C] to [N, H/2, W/2, width]."""
 
-    def __init__(self, width_in, width, seed, **kwargs):
+    def __init__(self, width_in, width, seed, fused_scaling, **kwargs):
         super().__init__(**kwargs)
         seed = layers.fold_seed(seed, f"{self.name}/")
         self.conv0 = _conv(width_in, seed, "conv0", self.dtype_policy)
         # The mean comes before bias and activation. The original's fused convolution, which the
         # paper trained with from 8x8 up, computes that; its unfused branch has them before the
         # mean and is another function.
-        self.conv1 = _conv(width, seed, "conv1", self.dtype_policy, resample="down")
+        scaling = {"resample": "down", "fused_scaling": fused_scaling}
+        self.conv1 = _conv(width, seed, "conv1", self.dtype_policy, **scaling)
 
     def build(self, input_shape):
         _build(self.conv0, input_shape)
@@ -301,14 +323,14 @@ class _DiscriminatorOutput(tf.keras.layers.Layer):
         return self.dense1(x)
 
 
-def _conv(width, seed, name, dtype, resample=None):
+def _conv(width, seed, name, dtype, **scaling):
     return layers.EqualizedConv2D(
         width,
         kernel_size=3,
-        resample=resample,
         seed=layers.fold_seed(seed, name),
         name=name,
         dtype=dtype,
+        **scaling,
     )
 
 

@@ -10,7 +10,16 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from pgan import augment, config, distribute, losses, networks, optimizer, schedule
+from pgan import (
+    augment,
+    config,
+    distribute,
+    kernel_sharing,
+    losses,
+    networks,
+    optimizer,
+    schedule,
+)
 from pgan.layers import downscale, upscale
 
 # Streams of random numbers within a step.
@@ -42,7 +51,11 @@ class TrainingState(tf.Module):
     def __init__(self, settings: config.TrainConfig):
         """Builds networks of every level and the slots of every variable."""
         super().__init__(name="training_state")
-        arguments = {"seed": settings.seed, "dtype": settings.precision}
+        arguments = {
+            "seed": settings.seed,
+            "dtype": settings.precision,
+            "fused_scaling": settings.fused_scaling,
+        }
         self.generator = networks.Generator(settings.network, **arguments)
         self.discriminator = networks.Discriminator(settings.network, **arguments)
         self.averaged = networks.Generator(settings.network, **arguments)
@@ -163,19 +176,23 @@ class _PhaseStep:
             images = fade_reals(images, alpha)
         images = tf.ensure_shape(images, (self._batch, *images.shape[1:]))
 
+        g_kernels = kernel_sharing.SharedKernels(state.generator, phase.level, phase.fading)
+        d_kernels = kernel_sharing.SharedKernels(state.discriminator, phase.level, phase.fading)
+
         latents = self._latents(images_shown, _D_LATENTS)
         mix = self._draw(images_shown, _MIX, tf.random.stateless_uniform, (1, 1, 1))
 
         def discriminator_pass(start):
             real, label = self._cut(images, start), self._cut(labels, start)
-            fake = state.generator(
-                self._cut(latents, start), losses.condition(label), phase.level, alpha
-            )
+            with g_kernels.used():
+                fake = state.generator(
+                    self._cut(latents, start), losses.condition(label), phase.level, alpha
+                )
             real = self._augmented(real, images_shown, _D_AUGMENT, start)
             fake = self._augmented(fake, images_shown, _D_AUGMENT, start + phase.batch_size)
             fake = tf.stop_gradient(fake)
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(self._d_variables)
+            with d_kernels.used(), tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(d_kernels.sources)
                 terms = losses.discriminator_terms(
                     lambda x: state.discriminator(x, phase.level, alpha),
                     real,
@@ -186,10 +203,10 @@ class _PhaseStep:
                     inner_scale=state.discriminator_optimizer.loss_scale,
                 )
                 loss, means = self._total(terms, state.discriminator_optimizer)
-            return tape.gradient(loss, self._d_variables), means
+            return tape.gradient(loss, d_kernels.sources), means
 
         gradients, d_means = self._accumulate(
-            discriminator_pass, self._d_variables, len(losses.DISCRIMINATOR_TERMS)
+            discriminator_pass, d_kernels, len(losses.DISCRIMINATOR_TERMS)
         )
         gradients, d_means = self._sum_over_replicas(gradients, d_means)
         d_norm, d_skipped = state.discriminator_optimizer.apply(
@@ -210,11 +227,17 @@ class _PhaseStep:
             dtype=tf.int32,
         )
         labels = tf.gather(self._label_matrix, rows)
+        # The discriminator's weights have moved, the generator's not yet.
+        d_kernels = kernel_sharing.SharedKernels(state.discriminator, phase.level, phase.fading)
 
         def generator_pass(start):
             label = self._cut(labels, start)
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(self._g_variables)
+            with (
+                g_kernels.used(),
+                d_kernels.used(),
+                tf.GradientTape(watch_accessed_variables=False) as tape,
+            ):
+                tape.watch(g_kernels.sources)
                 fake = state.generator(
                     self._cut(latents, start), losses.condition(label), phase.level, alpha
                 )
@@ -222,10 +245,10 @@ class _PhaseStep:
                 scores, logits = state.discriminator(fake, phase.level, alpha)
                 terms = losses.generator_terms(scores, logits, label, settings)
                 loss, means = self._total(terms, state.generator_optimizer)
-            return tape.gradient(loss, self._g_variables), means
+            return tape.gradient(loss, g_kernels.sources), means
 
         gradients, g_means = self._accumulate(
-            generator_pass, self._g_variables, len(losses.GENERATOR_TERMS)
+            generator_pass, g_kernels, len(losses.GENERATOR_TERMS)
         )
         gradients, g_means = self._sum_over_replicas(gradients, g_means)
         g_norm, g_skipped = state.generator_optimizer.apply(
@@ -277,16 +300,18 @@ class _PhaseStep:
         weights = tf.constant([losses.LOSS_TERMS[name] for name in terms], tf.float32)
         return tf.reduce_sum(means * weights) * scaled_by.loss_scale, means
 
-    def _accumulate(self, one_pass, variables, num_terms):
+    def _accumulate(self, one_pass, kernels, num_terms):
+        """Sums gradients of the variables and means over the passes of a step."""
         if self._passes == 1:
-            return one_pass(0)
+            gradients, means = one_pass(0)
+            return kernels.gradients(gradients), means
 
         def body(i, gradients, means):
             more, more_means = one_pass(i * self._size)
             summed = [a + b for a, b in zip(gradients, more, strict=True)]
             return i + 1, summed, means + more_means
 
-        zeros = [tf.zeros(variable.shape) for variable in variables]
+        zeros = [tf.zeros(source.shape) for source in kernels.sources]
         _, gradients, means = tf.while_loop(
             lambda i, *_: i < self._passes,
             body,
@@ -294,7 +319,7 @@ class _PhaseStep:
             parallel_iterations=1,
             maximum_iterations=self._passes,
         )
-        return gradients, means
+        return kernels.gradients(gradients), means
 
     def _sum_over_replicas(self, gradients, means):
         context = tf.distribute.get_replica_context()

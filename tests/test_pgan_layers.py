@@ -92,6 +92,54 @@ def test_resampling_convolutions_by_hand():
     assert up(x)[0, :, :, 0].numpy().tolist() == rows
 
 
+@pytest.mark.parametrize("resample", ["up", "down"])
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_fused_scaling_equals_two_operations_with_its_gradients(resample, size):
+    x = tf.random.stateless_normal([2, 6, 4, 3], [0, 1])
+    results = []
+    for fused in (False, True):
+        layer = layers.EqualizedConv2D(5, size, resample=resample, fused_scaling=fused, seed=4)
+        layer.build(x.shape)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                y = layer(x)
+                value = tf.reduce_sum(tf.sin(y))
+            of_x = inner.gradient(value, x)
+            penalty = tf.reduce_sum(of_x**2)
+        results.append((y, of_x, *tape.gradient(penalty, [x, layer.kernel, layer.bias])))
+    for plain, fused in zip(*results, strict=True):
+        scale = max(1.0, float(tf.reduce_max(tf.abs(plain))))
+        np.testing.assert_allclose(fused, plain, atol=2e-6 * scale)
+
+
+def test_fused_upscaling_with_unknown_batch():
+    layer = layers.EqualizedConv2D(5, 3, resample="up")
+    layer.build([None, 4, 4, 3])
+    draw = tf.function(layer, input_signature=[tf.TensorSpec([None, 4, 4, 3])])
+    assert draw(tf.zeros([7, 4, 4, 3])).shape == [7, 8, 8, 5]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_leaky_relu_and_its_derivatives_by_hand(dtype):
+    x = tf.constant([-2.0, 0.0, 3.0], dtype)
+    upstream = tf.constant([1.0, 2.0, -4.0], dtype)
+    with tf.GradientTape(persistent=True) as outer:
+        outer.watch([x, upstream])
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            y = layers.leaky_relu(x)
+        slope = inner.gradient(y, x, output_gradients=upstream)
+    assert y.dtype == slope.dtype == dtype
+    np.testing.assert_allclose(tf.cast(y, tf.float32), [-0.4, 0, 3], rtol=5e-3)
+    # Zero counts as negative, as in TensorFlow's own gradient.
+    np.testing.assert_allclose(tf.cast(slope, tf.float32), [0.2, 0.4, -4], rtol=5e-3)
+    assert outer.gradient(slope, x) is None
+    of_upstream = outer.gradient(slope, upstream)
+    np.testing.assert_allclose(tf.cast(of_upstream, tf.float32), [0.2, 0.2, 1], rtol=5e-3)
+
+
 def test_upscaling_comes_before_the_convolution():
     kernel = tf.random.stateless_normal([3, 3, 2, 3], [0, 1])
     x = tf.random.stateless_normal([2, 4, 4, 2], [0, 2])
@@ -144,7 +192,7 @@ def test_kernel_is_scaled_before_it_is_rounded():
     wanted = tf.cast(tf.constant(weight) * 3**-0.5, tf.bfloat16)
     rounded_first = tf.cast(weight, tf.bfloat16) * tf.cast(3**-0.5, tf.bfloat16)
     assert float(wanted) != float(rounded_first)
-    assert [float(w) for w in layer.scaled_kernel()[:, 0]] == [float(wanted)] * 3
+    assert [float(w) for w in layer.cast_kernel()[:, 0]] == [float(wanted)] * 3
     assert layer(tf.ones([2, 3])).dtype == tf.bfloat16
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pgan import config, distribute, losses, schedule, training_step
+from pgan import config, distribute, kernel_sharing, losses, schedule, training_step
 
 _BATCH = 8
 
@@ -117,6 +117,52 @@ def test_repeatable_to_the_bit(plain):
 
 def test_accumulated_passes_equal_one_pass(plain):
     _assert_same(plain, _run(_settings(micro_batch="2")), _ROUNDING)
+
+
+def test_fused_scaling_is_the_step_of_separate_operations():
+    # Wider and with the minibatch statistics, step by step: rounding is all that may differ.
+    network = dataclasses.replace(
+        _settings().network, resolution=16, fmap_base=256, fmap_max=32, stddev_group=4
+    )
+    for fading in (True, False):
+        settings = _settings(network=network)
+        fused = _run(settings, steps=3, fading=fading)
+        separate = _run(dataclasses.replace(settings, fused_scaling=False), steps=3, fading=fading)
+        for a, b in zip(fused[0], separate[0], strict=True):
+            for name in a:
+                assert a[name] == pytest.approx(b[name], rel=1e-3, abs=1e-4), name
+        differences = [np.abs(fused[1][name] - separate[1][name]).mean() for name in fused[1]]
+        assert max(differences) < 2e-5  # of steps of 1e-3
+
+
+def test_shared_kernels_give_the_gradients_of_the_variables():
+    settings = _settings()
+    network = training_step.TrainingState(settings).discriminator
+    images = tf.random.stateless_normal((_BATCH, 8, 8, 1), (0, 1))
+    variables = network.active_variables(3, False)
+
+    def loss():  # two calls, one of them differentiated twice
+        with tf.GradientTape() as inner:
+            inner.watch(images)
+            scores = network(images, 3)[0]
+        slope = inner.gradient(scores, images)
+        return tf.reduce_sum(slope**2) + tf.reduce_sum(network(images * 0.5, 3)[1] ** 2)
+
+    with tf.GradientTape() as tape:
+        value = loss()
+    expected = tape.gradient(value, variables)
+    shared = kernel_sharing.SharedKernels(network, 3, False)
+    with shared.used(), tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(shared.sources)
+        value = loss()
+    found = shared.gradients(tape.gradient(value, shared.sources))
+    for variable, a, b in zip(variables, found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5, err_msg=variable.name)
+    # Outside the block the variables count again.
+    before = network(images, 3)[0]
+    for variable in variables:
+        variable.assign(0.5 * variable)
+    assert not np.allclose(network(images, 3)[0], before)
 
 
 def test_two_replicas_equal_one(plain):
