@@ -11,6 +11,7 @@ minibatch standard deviation.
 import contextlib
 import contextvars
 import math
+import types
 import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -186,7 +187,9 @@ def fold_seed(seed: int, path: str) -> int:
 
 
 # Effective kernels by the reference of their variable, for the calls within `sharing`.
-_SHARED: contextvars.ContextVar[dict] = contextvars.ContextVar("shared_kernels", default={})
+_SHARED: contextvars.ContextVar[Mapping] = contextvars.ContextVar(
+    "shared_kernels", default=types.MappingProxyType({})
+)
 
 
 @contextlib.contextmanager
