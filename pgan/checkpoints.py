@@ -149,15 +149,19 @@ class RunInfo:
         return 2**self.level
 
 
-def load_generator(run_dir: str, best: bool = False) -> tuple[networks.Generator, RunInfo]:
+def load_generator(
+    run_dir: str, best: bool = False, precision: str = "float32"
+) -> tuple[networks.Generator, RunInfo]:
     """Reads the averaged generator of a run from its newest readable checkpoint.
 
     Args:
         run_dir: A run folder of tools/train_pgan.py.
         best: Read the checkpoint with the smallest distance of the monitor instead.
+        precision: One of config.PRECISIONS, in which the generator computes, whatever the
+            training's.
 
     Returns:
-        The generator, float32 whatever the training's precision, and where the run stood.
+        The generator, and where the run stood.
 
     Raises:
         FileNotFoundError: If the folder holds no run or no checkpoint.
@@ -165,7 +169,7 @@ def load_generator(run_dir: str, best: bool = False) -> tuple[networks.Generator
     """
     folder = run_folder.RunFolder(run_dir)
     settings, records = folder.read()
-    generator = networks.Generator(settings.network, seed=settings.seed)
+    generator = networks.Generator(settings.network, seed=settings.seed, dtype=precision)
     place = folder.checkpoints / BEST if best else folder.checkpoints
     paths, kept = _list(place), None
     if best:

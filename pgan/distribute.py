@@ -42,6 +42,14 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     )
 
 
+def cause_of(error: tf.errors.OpError) -> str:
+    """The line of a failed collective operation that says what happened."""
+    for line in error.message.splitlines():
+        if "Collective ops is aborted by: " in line:
+            return line.partition("aborted by: ")[2]
+    return next(iter(error.message.splitlines()), type(error).__name__)
+
+
 def per_replica_batch(strategy: tf.distribute.Strategy, batch_size: int, resolution: int) -> int:
     """Divides a batch over the replicas.
 

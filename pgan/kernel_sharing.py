@@ -20,6 +20,8 @@ class SharedKernels:
     Attributes:
         sources: What gradients are taken of, in the order of `network.active_variables`: the
             effective kernel, float32, in the place of a kernel, and the variable itself elsewhere.
+        by_kernel: Effective kernels by the reference of their variable, as `layers.sharing` takes
+            them.
     """
 
     def __init__(
@@ -42,16 +44,16 @@ class SharedKernels:
         with tf.GradientTape(watch_accessed_variables=False) as self._tape:
             self._tape.watch(self._kernels)
             self._effective = [equalized[v.ref()].effective_kernel() for v in self._kernels]
-        self._by_kernel = {
+        self.by_kernel = {
             kernel.ref(): effective
             for kernel, effective in zip(self._kernels, self._effective, strict=True)
         }
-        self.sources = [self._by_kernel.get(v.ref(), v) for v in self._variables]
+        self.sources = [self.by_kernel.get(v.ref(), v) for v in self._variables]
 
     @contextlib.contextmanager
     def used(self) -> Iterator[None]:
         """Calls of the network within the block use these kernels."""
-        with layers.sharing(self._by_kernel):
+        with layers.sharing(self.by_kernel):
             yield
 
     def gradients(self, of_sources: Sequence[tf.Tensor]) -> list[tf.Tensor]:

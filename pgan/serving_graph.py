@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from pgan import layers, networks, synthetic_mark
+from pgan import kernel_sharing, layers, networks, synthetic_mark
 
 # Signatures and their inputs.
 SIGNATURES = {
@@ -61,7 +61,10 @@ def to_uint8(images: tf.Tensor) -> tf.Tensor:
 def build(
     generator: networks.Generator, level: int, alpha: float | None, marks: Mapping[str, str]
 ) -> tuple[tf.Module, dict[str, tf.types.experimental.GenericFunction]]:
-    """Builds the object to save, which holds the variables of one stage and no others.
+    """Builds the object to save, which holds the weights of one stage and no others.
+
+    Kernels are held as the layers multiply with them, scaled and folded, so that no request pays
+    for that.
 
     Args:
         generator: A float32 generator.
@@ -76,11 +79,17 @@ def build(
     config = generator.config
     # The functions close over the generator. Held by the module, it would be saved as a whole.
     module = tf.Module(name="generator")
-    module.weights = generator.active_variables(level, fading=alpha is not None)
+    fading = alpha is not None
+    shared = kernel_sharing.SharedKernels(generator, level, fading)
+    kernels = {
+        ref: tf.Variable(kernel, trainable=False) for ref, kernel in shared.by_kernel.items()
+    }
+    module.weights = [kernels.get(v.ref(), v) for v in generator.active_variables(level, fading)]
     chunks = synthetic_mark.png_chunks(marks)
 
     def draw(latents, labels):
-        return _draw(generator, level, alpha, latents, labels)
+        with layers.sharing(kernels):
+            return _draw(generator, level, alpha, latents, labels)
 
     def draw_seeds(seeds, indices, labels):
         return to_uint8(draw(latents_of(seeds, indices, config.latent_size), labels))
@@ -129,7 +138,7 @@ def _draw(generator, level, alpha, latents, labels):
     count, width = tf.shape(x)[0], config.feature_maps(4)
     x = tf.pad(x, [[0, -count % _ROWS], [0, 0]])
     x = tf.reshape(x, [-1, _ROWS, config.latent_size + config.num_labels])
-    rows = tf.TensorSpec([_ROWS, 4, 4, width], tf.float32)
+    rows = tf.TensorSpec([_ROWS, 4, 4, width], first.compute_dtype)
     x = tf.reshape(tf.map_fn(draw_rows, x, fn_output_signature=rows), [-1, 4, 4, width])[:count]
     below = None
     for block in others:

@@ -16,6 +16,7 @@ from pgan import (
     config,
     distance_monitor,
     distribute,
+    hardware,
     losses,
     monitor,
     run_folder,
@@ -33,6 +34,10 @@ _STEPS_BETWEEN_AGREEMENTS = 16
 
 class TrainingDivergedError(RuntimeError):
     """A loss is no longer finite."""
+
+
+class WorkerLostError(RuntimeError):
+    """Another worker of the cluster has ended or cannot be reached."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +109,7 @@ def train(
     Raises:
         ValueError: If the configuration does not fit the records, devices or the folder's run.
         TrainingDivergedError: If a loss is not finite; the last checkpoint is from before.
+        WorkerLostError: If another worker of the cluster is gone.
         checkpoints.CheckpointError: If a checkpoint cannot be written, or none can be read.
     """
     records.require_findings(settings.network.findings)
@@ -116,6 +122,9 @@ def train(
             f"--init_from starts a new run, but {run_dir} already holds one; leave --init_from "
             "out to continue it, or give another --run_dir"
         )
+    _LOG.info(hardware.advice(settings.precision, settings.strategy))
+    if settings.strategy == "multi_worker":
+        _LOG.info("waiting for the other workers of TF_CONFIG")
     strategy = distribute.make_strategy(settings.strategy)
     trainer = _Trainer(settings, records, folder, strategy, rates, show_progress)
     if trainer.chief:
@@ -127,7 +136,18 @@ def train(
     # Listening begins after the strategy exists: TensorFlow's takes SIGTERM for itself.
     with log, stop.listening():
         trainer.prepare(init_from)
-        return trainer.run(stop)
+        try:
+            return trainer.run(stop)
+        except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+            if settings.strategy != "multi_worker":
+                raise
+            # TensorFlow cannot go on without a worker, nor take it back into a running process.
+            what = distribute.cause_of(error)
+            _LOG.error("another worker was lost: %s", what)
+            raise WorkerLostError(
+                f"another worker was lost ({what}). Nothing that was saved is lost: start all "
+                "workers again with the same commands, and they continue from the last checkpoint"
+            ) from error
 
 
 def _check_held_out(records: record_set.RecordSet, train_fold: str, held_out_fold: str) -> None:
