@@ -19,6 +19,11 @@ import tqdm
 
 from pgan import config, run_folder, schedule
 
+# Steps of a stage that took so long are enough to know its speed.
+_ENOUGH_SECONDS = 20.0
+# Pixels of a pass when sampling is timed: 4 images of 256 px.
+_SAMPLED_PIXELS = 4 * 256**2
+
 
 @dataclasses.dataclass(frozen=True)
 class StageReport:
@@ -42,6 +47,21 @@ class StageReport:
     def seconds_per_image(self) -> float:
         """Seconds per image shown."""
         return self.step_seconds / self.batch_size
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplingReport:
+    """How fast the generator draws.
+
+    Attributes:
+        resolution: Image size in px.
+        batch_size: Images of a pass.
+        images_per_hour: On the first device.
+    """
+
+    resolution: int
+    batch_size: int
+    images_per_hour: float
 
 
 def save(reports: Sequence[StageReport], path: pathlib.Path) -> None:
@@ -78,15 +98,26 @@ def stages(settings: config.TrainConfig, replicas: int = 1) -> list[schedule.Pha
     ]
 
 
+def sampled_resolutions(network: config.NetworkConfig) -> list[int]:
+    """Sizes at which sampling is timed: from 256 px on, as in the paper, or the network's own."""
+    return [size for size in (256, 512, 1024) if size <= network.resolution] or [network.resolution]
+
+
 def run(
-    settings: config.TrainConfig, timed_steps: int = 1, show_progress: bool = True
+    settings: config.TrainConfig,
+    timed_steps: int = 1,
+    show_progress: bool = True,
+    sampling: list[SamplingReport] | None = None,
 ) -> list[StageReport]:
     """Steps every stage in a child process.
 
     Args:
         settings: Configuration; `preflight` decides the batch, full or micro.
-        timed_steps: Steps after the first, at least 1, of which the median is reported.
+        timed_steps: Steps after the first, at least 1, of which the median is reported. A stage
+            whose steps take long gets fewer, but one.
         show_progress: Whether to draw a progress bar.
+        sampling: Where to add the speed of the generator at `sampled_resolutions`; None: it is not
+            measured.
 
     Returns:
         A report for each resolution.
@@ -96,7 +127,11 @@ def run(
         RuntimeError: If the child failed for another reason.
     """
     planned = stages(settings)
-    request = {"config": settings.to_dict(), "timed_steps": timed_steps}
+    request = {
+        "config": settings.to_dict(),
+        "timed_steps": timed_steps,
+        "sampled": [] if sampling is None else sampled_resolutions(settings.network),
+    }
     child = subprocess.Popen(
         [sys.executable, "-m", "pgan.preflight"],
         stdin=subprocess.PIPE,
@@ -107,7 +142,10 @@ def run(
     )
     reports: list[StageReport] = []
     with tqdm.tqdm(
-        total=len(planned), desc="preflight", unit="stage", disable=not show_progress
+        desc="preflight",
+        total=len(planned) + len(request["sampled"]),
+        unit="stage",
+        disable=not show_progress,
     ) as bar:
         try:
             # The child's warnings go through a thread, or a full pipe would stop it.
@@ -115,11 +153,16 @@ def run(
             child.stdin.write(json.dumps(request))
             child.stdin.close()
             for line in child.stdout:
-                if line.startswith("{"):
-                    report = StageReport(**json.loads(line))
-                    reports.append(report)
-                    bar.set_postfix_str(f"{report.resolution} px, {_gib(report.peak_bytes)}")
-                    bar.update()
+                if not line.startswith("{"):
+                    continue
+                row = json.loads(line)
+                if "images_per_hour" in row:
+                    sampling.append(SamplingReport(**row))
+                    bar.set_postfix_str(f"sampling at {row['resolution']} px")
+                else:
+                    reports.append(StageReport(**row))
+                    bar.set_postfix_str(f"{row['resolution']} px, {_gib(row['peak_bytes'])}")
+                bar.update()
             code = child.wait()
         except BaseException:
             child.kill()
@@ -201,7 +244,7 @@ def _child() -> None:
         )
         memory.reset_peak()
         seconds = []
-        for _ in range(1 + request["timed_steps"]):
+        while len(seconds) <= request["timed_steps"] and sum(seconds[1:]) < _ENOUGH_SECONDS:
             began = time.monotonic()
             step(*arguments).numpy()
             seconds.append(time.monotonic() - began)
@@ -212,8 +255,39 @@ def _child() -> None:
             step_seconds=float(np.median(seconds[1:])),
             peak_bytes=memory.peak_bytes(),
         )
-        sys.stdout.write(json.dumps(dataclasses.asdict(report)) + "\n")
-        sys.stdout.flush()
+        _answer(report)
+    for resolution in request["sampled"]:
+        _answer(_sample(state.averaged, resolution))
+
+
+def _answer(report) -> None:
+    sys.stdout.write(json.dumps(dataclasses.asdict(report)) + "\n")
+    sys.stdout.flush()
+
+
+def _sample(generator, resolution: int) -> SamplingReport:
+    """Times the generator on the first device, kernels ready as in an export."""
+    import tensorflow as tf
+
+    from pgan import kernel_sharing
+
+    level, network = resolution.bit_length() - 1, generator.config
+    batch = max(_SAMPLED_PIXELS // resolution**2, 1)
+    latents = tf.random.stateless_normal((batch, network.latent_size), seed=(0, 0))
+    labels = tf.zeros((batch, network.num_labels))
+    kernels = kernel_sharing.SharedKernels(generator, level, fading=False)
+
+    @tf.function
+    def draw():
+        with kernels.used():
+            return generator(latents, labels, level)
+
+    draw().numpy()
+    passes, began = 0, time.monotonic()
+    while passes < 3 or time.monotonic() - began < 2.0:
+        draw().numpy()
+        passes += 1
+    return SamplingReport(resolution, batch, 3600 * batch * passes / (time.monotonic() - began))
 
 
 if __name__ == "__main__":

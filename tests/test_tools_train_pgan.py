@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pgan import checkpoints, config
+from pgan import checkpoints, config, plan, preflight
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _TOOL = _ROOT / "tools" / "train_pgan.py"
@@ -67,10 +67,29 @@ def test_shipped_flag_files_are_valid(run_tool, capsys, name):
 def test_measured_dry_run_times_every_stage(run_tool, capsys):
     run_tool("train_pgan", *_TINY, "--dry_run", "--measure", "--preflight=full")
     text = capsys.readouterr().out
-    rows = re.findall(r"^ +(\d+) px .* ([\d.e-]+) +([\d.e+]+) +([\d.]+) GiB$", text, re.M)
+    number = r" +([\d.e+-]+)"
+    rows = re.findall(rf"^ +(\d+) px .*{3 * number} +[\d.]+ +([\d.]+) GiB$", text, re.M)
     assert [int(row[0]) for row in rows] == [4, 8, 8]
-    assert all(float(seconds) > 0 and float(gib) > 0.1 for _, seconds, _, gib in rows)
+    for _, seconds, rate, hours, gib in rows:
+        assert float(seconds) * float(rate) == pytest.approx(16, rel=0.02)
+        assert float(hours) == pytest.approx(64 / float(rate) / 3600, rel=0.02)
+        assert float(gib) > 0.1
     assert "by the steps measured here" in text
+    devices = dict(re.findall(r"^ +x (\d+) +([\d.e-]+) h$", text, re.M))
+    assert float(devices["1"]) == pytest.approx(2 * float(devices["2"]), rel=0.02)
+    assert re.search(r"^ +8 px +[\d,]+ +-$", text, re.M)  # images per hour; the paper has none
+
+
+def test_plan_names_the_paper_beside_what_was_measured():
+    settings = config.TrainConfig(schedule=config.ScheduleConfig(total_kimg=12000))
+    # A second for every 100 images at all stages, so that hours are those of the images.
+    reports = [preflight.StageReport(2**level, 100, 2.0, 1.0, 2**30) for level in range(2, 11)]
+    text = plan.describe(settings, reports, [preflight.SamplingReport(512, 1, 5000.0)])
+    for pixels, hours in ((256, 60), (512, 114), (1024, 272)):
+        assert re.search(rf"^ +{pixels} px +33.3 h +{hours} h$", text, re.M)
+    assert re.search(r"^ +512 px +5,000 +41,379$", text, re.M)
+    assert re.search(r"^ +x 4 +8.33 h$", text, re.M)
+    assert re.search(r"^ +x 8 +batches do not divide; see --batch_sizes$", text, re.M)
 
 
 def test_a_run_through_the_tool(run_tool, capsys, phantom_records, tmp_path):
@@ -154,27 +173,29 @@ def test_sigterm_saves_and_a_kill_loses_nothing_that_was_saved(phantom_records, 
         out, _ = child.communicate(timeout=300)
         assert child.returncode == 0
         assert "finished at 2,000 images" in out
-    paths = [checkpoints.latest(str(run_dir)) for run_dir in (interrupted, whole)]
+    _assert_same_checkpoint(interrupted, whole)
+
+
+def _assert_same_checkpoint(*run_dirs):
+    paths = [checkpoints.latest(str(run_dir)) for run_dir in run_dirs]
     for name, _ in tf.train.list_variables(paths[0]):
         if "save_counter" not in name and "OBJECT_GRAPH" not in name:
             values = [tf.train.load_variable(path, name) for path in paths]
             np.testing.assert_array_equal(*values, err_msg=name)
 
 
-@pytest.mark.slow
-def test_two_workers_train_one_run_and_stop_together(phantom_records, tmp_path):
-    ports = _free_ports(2)
-    cluster = {"worker": [f"localhost:{port}" for port in ports]}
+def _start_workers(records, run_dir, total_kimg):
+    cluster = {"worker": [f"localhost:{port}" for port in _free_ports(2)]}
     arguments = [
         *_TINY,
         "--initial_resolution=8",
-        "--total_kimg=400",
+        f"--total_kimg={total_kimg}",
         "--tick_kimg=0.512",
         "--strategy=multi_worker",
-        f"--records={phantom_records.path}",
-        f"--run_dir={tmp_path / 'run'}",
+        f"--records={records.path}",
+        f"--run_dir={run_dir}",
     ]
-    children = [
+    return [
         subprocess.Popen(
             [sys.executable, str(_TOOL), *arguments],
             stdout=subprocess.PIPE,
@@ -189,19 +210,50 @@ def test_two_workers_train_one_run_and_stop_together(phantom_records, tmp_path):
         )
         for i in range(2)
     ]
+
+
+def _outputs(children, timeout):
     try:
-        _wait_for_checkpoint(tmp_path / "run", children[0])
-        # The one that is not the chief is told; the chief has to hear of it.
-        children[1].send_signal(signal.SIGTERM)
-        outputs = [child.communicate(timeout=120) for child in children]
+        return [child.communicate(timeout=timeout) for child in children]
     finally:
         for child in children:
             child.kill()
+
+
+@pytest.mark.slow
+def test_two_workers_train_one_run_and_stop_together(phantom_records, tmp_path):
+    children = _start_workers(phantom_records, tmp_path / "run", total_kimg=400)
+    _wait_for_checkpoint(tmp_path / "run", children[0])
+    # The one that is not the chief is told; the chief has to hear of it.
+    children[1].send_signal(signal.SIGTERM)
+    outputs = _outputs(children, timeout=120)
     assert [child.returncode for child in children] == [128 + signal.SIGTERM] * 2, outputs
     rows = (tmp_path / "run" / "stats.jsonl").read_text().splitlines()
     assert all(np.isfinite(json.loads(row)["scores/real"]) for row in rows)
     saved = checkpoints.load_generator(str(tmp_path / "run"))[1].images_shown
     assert all(f"saved at {saved:,} images" in out for out, _ in outputs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_killed_worker_ends_the_other_and_both_continue_to_the_same_result(
+    killed, phantom_records, tmp_path
+):
+    interrupted, whole = tmp_path / "interrupted", tmp_path / "whole"
+    children = _start_workers(phantom_records, interrupted, total_kimg=4)
+    _wait_for_checkpoint(interrupted, children[0])
+    children[killed].kill()
+    # TensorFlow misses a silent worker after up to two minutes.
+    _, err = _outputs(children, timeout=240)[1 - killed]
+    assert children[1 - killed].returncode == 1
+    assert "another worker was lost" in err
+    assert "start all workers again with the same commands" in err
+    assert checkpoints.load_generator(str(interrupted))[1].images_shown < 4000
+    for run_dir in (interrupted, whole):
+        children = _start_workers(phantom_records, run_dir, total_kimg=4)
+        outputs = _outputs(children, timeout=240)
+        assert [child.returncode for child in children] == [0, 0], outputs
+    _assert_same_checkpoint(interrupted, whole)
 
 
 def _free_ports(count):

@@ -31,7 +31,9 @@ _VERIFY = flags.DEFINE_enum(
 _DRY_RUN = flags.DEFINE_boolean(
     "dry_run", False, "Print configuration, stages, parameters, time and disk, and stop."
 )
-_MEASURE = flags.DEFINE_boolean("measure", False, "With --dry_run: time steps of every stage.")
+_MEASURE = flags.DEFINE_boolean(
+    "measure", False, "With --dry_run: time steps of every stage, and drawing."
+)
 
 config_flags.define(config.NetworkConfig, skip=("findings", "channels"))
 config_flags.define(config.ScheduleConfig)
@@ -58,8 +60,10 @@ def _flag_file() -> str:
 def _dry_run(settings: config.TrainConfig) -> None:
     from pgan import plan, preflight
 
-    reports = preflight.run(settings, timed_steps=3) if _MEASURE.value else []
-    print(plan.describe(settings, reports))
+    reports, sampling = [], []
+    if _MEASURE.value:
+        reports = preflight.run(settings, timed_steps=3, sampling=sampling)
+    print(plan.describe(settings, reports, sampling))
 
 
 def main(argv: list[str]) -> int | None:
