@@ -139,13 +139,7 @@ class StepBuilder:
         Raises:
             ValueError: If the batch does not divide over replicas and groups.
         """
-        settings, strategy = self._settings, self._strategy
-        batch, size = self.batch_and_pass(phase)
-        step = _PhaseStep(self._state, settings, self._label_matrix, phase, batch, size)
-
-        @tf.function(jit_compile=settings.jit_compile or None)
-        def replica_step(images, labels, images_shown, alpha):
-            return step(images, labels, images_shown, alpha)
+        strategy, replica_step = self._strategy, self.replica_step(phase)
 
         @tf.function
         def global_step(images, labels, images_shown, alpha):
@@ -153,6 +147,17 @@ class StepBuilder:
             return strategy.experimental_local_results(stats)[0]
 
         return global_step
+
+    def replica_step(self, phase: schedule.Phase) -> Callable[..., tf.Tensor]:
+        """Builds what one replica does in a step of `build`, with the same arguments; one graph."""
+        batch, size = self.batch_and_pass(phase)
+        step = _PhaseStep(self._state, self._settings, self._label_matrix, phase, batch, size)
+
+        @tf.function(jit_compile=self._settings.jit_compile or None)
+        def replica_step(images, labels, images_shown, alpha):
+            return step(images, labels, images_shown, alpha)
+
+        return replica_step
 
 
 class _PhaseStep:

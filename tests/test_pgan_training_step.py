@@ -1,6 +1,7 @@
 """One step: accumulation, replicas, precision, schedules of gradients, XLA."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -175,6 +176,68 @@ def test_xla_step_equals_plain_where_no_noise_enters(plain):
     for name in ("discriminator/drift", "discriminator/labels_real", "scores/real"):
         assert stats[0][name] == pytest.approx(plain[0][0][name], rel=1e-4), name
     assert np.isfinite(list(stats[0].values())).all()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"precision": "mixed_bfloat16"},
+        {"precision": "mixed_float16", "fused_scaling": False},
+        {"micro_batch": "4", "augment": config.AUGMENTATIONS},
+    ],
+    ids=["float32", "bfloat16", "float16", "passes"],
+)
+def test_whole_step_is_one_xla_program_of_static_shapes_without_the_host(changes):
+    # What a TPU asks for: everything of a step, updates included, as one program.
+    network = dataclasses.replace(_settings().network, stddev_group=4)
+    settings = _settings(jit_compile=True, network=network, **changes)
+    state = training_step.TrainingState(settings)
+    builder = training_step.StepBuilder(
+        state, settings, distribute.make_strategy("one_device"), np.eye(2, dtype=np.float32)
+    )
+    phase = schedule.Phase(8, True, 0, 1000, _BATCH)
+    step = builder.replica_step(phase)
+    arguments = (
+        tf.zeros((_BATCH, 8, 8, 1)),
+        tf.zeros((_BATCH, 2)),
+        tf.constant(0, tf.int64),
+        tf.constant(0.3),
+    )
+    program = step.experimental_get_compiler_ir(*arguments)(stage="hlo")
+    assert " convolution(" in program and " dot(" in program
+    assert re.search(r"\w+\[[\d,]*<=", program) is None  # a dimension with an upper bound
+    for operation in ("infeed", "outfeed", "send", "recv", "custom-call"):
+        assert f" {operation}(" not in program, operation
+    # It runs, and the updates are part of it.
+    before = state.discriminator.trainable_variables[0].numpy()
+    assert np.isfinite(step(*arguments)).all()
+    assert np.any(before != state.discriminator.trainable_variables[0].numpy())
+
+
+def test_penalty_of_float16_has_finite_gradients_where_the_critic_is_flat_or_steep():
+    # Scores scaled down and up: first and second derivatives near both ends of float16. The loss
+    # scale is one that training has come down to; overflows at its first ones are skipped steps.
+    settings = _settings(precision="mixed_float16")
+    state = training_step.TrainingState(settings)
+    critic = state.discriminator
+    variables = critic.active_variables(3, False)
+    images = tf.random.stateless_normal((_BATCH, 8, 8, 1), (0, 1))
+    last = critic.blocks[0].dense1.kernel
+    initial = last.numpy()
+    for factor in (1e-4, 1.0, 50.0):
+        last.assign(factor * initial)
+        with tf.GradientTape() as tape:
+            norms = losses.score_gradient_norms(
+                lambda x: critic(x, 3), images, state.discriminator_optimizer.loss_scale / 2.0**5
+            )
+            penalty = tf.reduce_mean(losses.gradient_penalty(norms))
+        gradients = tape.gradient(penalty, variables, unconnected_gradients="zero")
+        assert all(np.isfinite(gradient).all() for gradient in gradients), factor
+        reference = training_step.TrainingState(_settings()).discriminator
+        reference.blocks[0].dense1.kernel.assign(factor * initial)
+        exact = losses.score_gradient_norms(lambda x, d=reference: d(x, 3), images)
+        np.testing.assert_allclose(norms, exact, rtol=0.05)
 
 
 def test_stable_phase_leaves_the_lower_path_alone():
