@@ -6,9 +6,10 @@ case its own peak memory, and leaves nothing in memory that could disturb the ne
 
 Utilisation is the rate of the arithmetic that the case needs (`pgan.arithmetic`: two operations
 per multiply-add of convolutions and dense layers, everything else not counted) over the rate of
-the matrix product in the same type. It can pass 1 at small images, where the zeros around an image
-are a good part of what a convolution would multiply (31 % at 4 px, 16 % at 8 px): they are counted,
-but the library leaves most of them out.
+the matrix product in the same type. The arithmetic is that of the plain form, so a form that needs
+less of it shows a higher utilisation. It can pass 1 at small images, too, where the zeros around an
+image are a good part of what a convolution would multiply (31 % at 4 px, 16 % at 8 px): they are
+counted, but the library leaves most of them out.
 """
 
 import dataclasses
@@ -22,6 +23,9 @@ from typing import Any
 from pgan import config, results
 
 WHATS = ("peak", "step", "sampling", "input")
+# "plain" is what the network would be without care for speed, the measure of the other: resampling
+# and convolution one after the other and, in sampling, kernels scaled in every call.
+FORMS = ("plain", "fused")
 WIDTHS = {"full": (8192, 512), "narrow": (1024, 64)}
 # Keras policy to the type of its matrix products.
 COMPUTE_TYPES = {
@@ -46,6 +50,8 @@ class Case:
         precision: One of config.PRECISIONS.
         fading: Whether the resolution fades in.
         records: For "input", the name of the records.
+        form: One of FORMS.
+        micro_batch: For "step", images of a pass, of which several accumulate; 0: the batch.
     """
 
     what: str
@@ -56,6 +62,8 @@ class Case:
     precision: str = ""
     fading: bool = False
     records: str = ""
+    form: str = "fused"
+    micro_batch: int = 0
 
     @property
     def network(self) -> config.NetworkConfig:
@@ -72,7 +80,8 @@ class Case:
         parts = [self.what]
         if self.resolution:
             parts += [f"{self.resolution} px", f"batch {self.batch}"]
-            parts += [f"{self.fmap_base}/{self.fmap_max}", self.precision]
+            parts += [f"{self.fmap_base}/{self.fmap_max}", self.precision, self.form]
+            parts += [f"in passes of {self.micro_batch}"] * bool(self.micro_batch)
         return " ".join(parts + ["fade-in"] * self.fading)
 
 
@@ -117,6 +126,8 @@ def plan(
     sampling_batches: str,
     fading: bool = False,
     records: str = "",
+    forms: Sequence[str] = ("fused",),
+    micro_batch: str = "0",
 ) -> list[Case]:
     """Lists the cases; the input pipeline is measured against the narrow float32 step only.
 
@@ -129,6 +140,8 @@ def plan(
         sampling_batches: Images per pass of the generator, as well.
         fading: Whether steps and passes are of the fade-in; 4 px has none and is left out.
         records: Name of the records.
+        forms: Of FORMS, of steps and sampling.
+        micro_batch: Images of a pass of a step by resolution, 0: the batch.
 
     Raises:
         ValueError: If a value cannot be used.
@@ -140,6 +153,9 @@ def plan(
     for precision in precisions:
         if precision not in config.PRECISIONS:
             raise ValueError(f"--precisions must be of {config.PRECISIONS}, got {precision!r}")
+    for form in forms:
+        if form not in FORMS:
+            raise ValueError(f"--forms must be of {', '.join(FORMS)}, got {form!r}")
     if "peak" in whats:
         cases.append(Case("peak"))
     for resolution in resolutions:
@@ -150,9 +166,16 @@ def plan(
         for what, images in (("step", batch), ("sampling", size)):
             if what not in whats or (fading and resolution == 4):
                 continue
-            for base, largest in widths:
-                for precision in precisions:
-                    cases.append(Case(what, resolution, images, base, largest, precision, fading))
+            limit = int(config.at_resolution(micro_batch, resolution, "--micro_batch"))
+            cases += [
+                Case(
+                    what, resolution, images, base, largest, precision, fading,
+                    form=form, micro_batch=limit if what == "step" else 0,
+                )
+                for base, largest in widths
+                for precision in precisions
+                for form in forms
+            ]  # fmt: skip
         if "input" in whats:
             narrow = WIDTHS["narrow"]
             cases.append(Case("input", resolution, batch, *narrow, "float32", records=records))
@@ -206,7 +229,7 @@ def report(cases: Sequence[Case], rows: Sequence[Mapping[str, Any]]) -> str:
     found = answers(cases, rows)
     sections = []
     for what, (title, header, cells) in _TABLES.items():
-        lines = [cells(row) for case, row in found.items() if case.what == what]
+        lines = [cells(row, rows) for case, row in found.items() if case.what == what]
         if what == "peak":
             lines = [line for table in lines for line in table]
         if lines:
@@ -227,22 +250,35 @@ def _starred(row: Mapping[str, Any], value: float) -> str:
     return results.format_number(value) + "*" * _is_busy(row)
 
 
-def _peak_rows(row: Mapping[str, Any]) -> list[list[Any]]:
+def _peak_rows(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
     return [[dtype, size, _starred(row, rate)] for dtype, size, rate in row["gflops"]]
 
 
 def _network_cells(row: Mapping[str, Any]) -> list[Any]:
     stage = "fade-in" if row["fading"] else "stable"
     width = f"{row['fmap_base']}/{row['fmap_max']}"
-    return [f"{row['resolution']}:{row['batch']}", width, row["precision"], stage]
+    form = f"{row['form']}, passes of {row['micro_batch']}" if row["micro_batch"] else row["form"]
+    return [f"{row['resolution']}:{row['batch']}", width, row["precision"], form, stage]
 
 
-def _work_row(row: Mapping[str, Any]) -> list[Any]:
+def _times_plain(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+    """Speed as a multiple of the plain float32 form's, both beside the matrix product of then."""
+    wanted = {"form": "plain", "precision": "float32", "micro_batch": 0}
+    names = ("what", "resolution", "batch", "fmap_base", "fmap_max", "fading")
+    wanted.update({name: row[name] for name in names})
+    found = [r for r in rows if all(r.get(name) == value for name, value in wanted.items())]
+    if not found:
+        return ""
+    return f"{row['utilisation_of_float32'] / found[-1]['utilisation_of_float32']:.2f}"
+
+
+def _work_row(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[Any]:
     slowest, fastest = results.format_number(row["slowest"]), results.format_number(row["fastest"])
     return [
         *_network_cells(row),
         _starred(row, row["images_per_second"]),
         f"{slowest} to {fastest}",
+        _times_plain(row, rows),
         row["gflop_per_image"],
         row["gflops"],
         row["peak_gflops"][COMPUTE_TYPES[row["precision"]]],
@@ -252,7 +288,7 @@ def _work_row(row: Mapping[str, Any]) -> list[Any]:
     ]
 
 
-def _input_row(row: Mapping[str, Any]) -> list[Any]:
+def _input_row(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[Any]:
     return [
         f"{row['resolution']}:{row['batch']}",
         row["records"],
@@ -265,8 +301,9 @@ def _input_row(row: Mapping[str, Any]) -> list[Any]:
 
 
 _WORK_HEADER = (
-    "px:batch", "fmap_base/max", "precision", "stage", "images/s", "range", "GFLOP/image",
-    "GFLOP/s", "product GFLOP/s", "utilisation", "of float32 product", "peak GiB",
+    "px:batch", "fmap_base/max", "precision", "form", "stage", "images/s", "range",
+    "times plain float32", "GFLOP/image", "GFLOP/s", "product GFLOP/s", "utilisation",
+    "of float32 product", "peak GiB",
 )  # fmt: skip
 _TABLES = {
     "peak": ("Matrix product", ("type", "size", "GFLOP/s"), _peak_rows),

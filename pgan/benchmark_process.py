@@ -3,6 +3,7 @@
 Everything is built as training builds it, and fed from memory unless the input is the subject.
 """
 
+import contextlib
 import json
 import os
 import platform
@@ -19,6 +20,7 @@ from pgan import (
     benchmark,
     config,
     distribute,
+    kernel_sharing,
     memory,
     networks,
     schedule,
@@ -83,14 +85,18 @@ def _measure_step(case, effort):
 
 
 def _measure_sampling(case, effort):
-    generator = networks.Generator(case.network, seed=0, dtype=case.precision)
+    fused = case.form == "fused"
+    generator = networks.Generator(case.network, seed=0, dtype=case.precision, fused_scaling=fused)
+    kernels = kernel_sharing.SharedKernels(generator, _level(case), case.fading)
     latents = tf.random.stateless_normal((case.batch, case.network.latent_size), seed=(0, 0))
     labels = tf.zeros((case.batch, case.network.num_labels))
     alpha = tf.constant(0.5) if case.fading else None
 
     @tf.function
     def draw():
-        return generator(latents, labels, _level(case), alpha)
+        # As in an export, kernels are ready.
+        with kernels.used() if fused else contextlib.nullcontext():
+            return generator(latents, labels, _level(case), alpha)
 
     first = timing.sample(lambda: draw().numpy())
     peak = memory.peak_bytes()
@@ -146,7 +152,12 @@ def _training_step(case, findings=None) -> tuple[Callable[..., tf.Tensor], float
     network = case.network
     if findings is not None:
         network = config.NetworkConfig.from_dict({**network.to_dict(), "findings": findings})
-    settings = config.TrainConfig(network=network, precision=case.precision)
+    settings = config.TrainConfig(
+        network=network,
+        precision=case.precision,
+        fused_scaling=case.form == "fused",
+        micro_batch=str(case.micro_batch),
+    )
     strategy = distribute.make_strategy("one_device")
     with strategy.scope():
         state = training_step.TrainingState(settings)

@@ -1,5 +1,6 @@
 """Benchmarks: rounds and ratios of a made-up clock, real rows of tiny cases, tables, restart."""
 
+import dataclasses
 import types
 
 import pytest
@@ -114,6 +115,34 @@ def test_wrong_plans_are_refused(changes, message):
         benchmark.plan(**{**good, **changes})
 
 
+def test_plan_lists_forms_and_passes():
+    cases = benchmark.plan(
+        ["step", "sampling"], [8], [(64, 8)], ["float32"], "16", "4",
+        forms=["plain", "fused"], micro_batch="4",
+    )  # fmt: skip
+    assert [(case.what, case.form, case.micro_batch) for case in cases] == [
+        ("step", "plain", 4),
+        ("step", "fused", 4),
+        ("sampling", "plain", 0),
+        ("sampling", "fused", 0),
+    ]
+    with pytest.raises(ValueError, match="--forms must be of plain, fused, got 'fast'"):
+        benchmark.plan(["step"], [8], [(64, 8)], ["float32"], "4", "4", forms=["fast"])
+
+
+def test_speed_is_told_as_a_multiple_of_plain_float32():
+    def row(share, **changes):
+        case = benchmark.Case("step", 8, 4, 64, 8, "float32", **changes)
+        return case, {**_row(case, None), "utilisation_of_float32": share}
+
+    plain, fast, passes = row(0.5, form="plain"), row(0.75), row(0.25, micro_batch=2)
+    rows = [plain[1], fast[1], passes[1]]
+    table = benchmark.report([plain[0], fast[0], passes[0]], rows).splitlines()
+    column = [cell.strip() for cell in table[2].split("|")].index("times plain float32")
+    assert [line.split("|")[column].strip() for line in table[4:]] == ["1.00", "1.50", "0.50"]
+    assert "fused, passes of 2" in table[-1]
+
+
 def test_widths_by_name_or_number():
     assert [benchmark.parse_width(text) for text in ("full", "narrow", "2048:128")] == [
         (8192, 512), (1024, 64), (2048, 128)
@@ -144,9 +173,10 @@ def test_a_step_is_measured_with_its_arithmetic(monkeypatch):
 
 def test_the_faded_sixteen_bit_sampling_is_measured():
     case = benchmark.Case("sampling", 8, 3, precision="mixed_bfloat16", fading=True, **_TINY)
-    row = benchmark_process.measure(case, _QUICK)
-    assert set(row["peak_gflops"]) == {"float32", "bfloat16"}
-    assert row["images_per_second"] > 0
+    for form in benchmark.FORMS:
+        row = benchmark_process.measure(dataclasses.replace(case, form=form), _QUICK)
+        assert set(row["peak_gflops"]) == {"float32", "bfloat16"}
+        assert row["images_per_second"] > 0
 
 
 def test_the_input_is_measured_against_the_step(tmp_path):
@@ -192,7 +222,7 @@ def test_the_same_command_goes_on_where_it_was_ended(run_tool, tmp_path, monkeyp
 
     command = (
         "benchmark_training", "--what=step", "--widths=narrow", "--precisions=float32",
-        "--resolutions=4,8,16", f"--output={output}",
+        "--resolutions=4,8,16", "--forms=fused", f"--output={output}",
     )  # fmt: skip
     monkeypatch.setattr(benchmark, "run", run_two)
     with pytest.raises(KeyboardInterrupt):
@@ -204,8 +234,8 @@ def test_the_same_command_goes_on_where_it_was_ended(run_tool, tmp_path, monkeyp
     assert asked == [4, 8, 16]
     assert [row["resolution"] for row in results.read(output)] == [4, 8, 16]
     printed = capsys.readouterr().out
-    assert "| 8:64     | 1024/64       | float32   | stable | 2,000    |" in printed
+    assert "| 8:64     | 1024/64       | float32   | fused | stable | 2,000    |" in printed
     # At 16 px the reference had one of two cores.
-    assert "| 16:32    | 1024/64       | float32   | stable | 2,000*   |" in printed
+    assert "| 16:32    | 1024/64       | float32   | fused | stable | 2,000*   |" in printed
     run_tool(*command)
     assert len(asked) == 3

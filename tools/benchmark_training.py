@@ -38,6 +38,14 @@ _PRECISIONS = flags.DEFINE_list(
     "precisions", ["float32", "mixed_bfloat16"], f"Of {', '.join(config.PRECISIONS)}."
 )
 _FADING = flags.DEFINE_boolean("fading", False, "Measure the fade-in instead of the stable stage.")
+_FORMS = flags.DEFINE_list(
+    "forms",
+    list(benchmark.FORMS),
+    "plain: resampling and convolution as two operations; fused: one.",
+)
+_MICRO_BATCH = flags.DEFINE_string(
+    "micro_batch", "0", "Images of a pass of a step, by resolution if wanted; 0: the whole batch."
+)
 _REPEATS = flags.DEFINE_integer("repeats", 5, "Rounds over which medians are taken.", 1)
 _MIN_SECONDS = flags.DEFINE_float("min_seconds", 0.5, "Least duration of a sample.", 0.0)
 _MATRIX_SIZE = flags.DEFINE_integer("matrix_size", 4096, "Side of the reference's matrices.", 2)
@@ -106,6 +114,8 @@ def main(argv: list[str]) -> None:
         _SAMPLING_BATCH.value,
         _FADING.value,
         _records_name() if "input" in _WHAT.value else "",
+        _FORMS.value,
+        _MICRO_BATCH.value,
     )
     effort = benchmark.Effort(_REPEATS.value, _MIN_SECONDS.value, _MATRIX_SIZE.value)
     done = benchmark.answers(cases, results.read(_OUTPUT.value))

@@ -12,7 +12,7 @@ from pgan.plots import COLOURS, FONT_SIZE
 if TYPE_CHECKING:
     from matplotlib import figure
 
-    from pgan import distance_curves
+    from pgan import distance_curves, precision_comparison
 
 _GREY = "#666666"
 _SHADE = "#EEEEEE"
@@ -200,6 +200,53 @@ def evolution(curves: distance_curves.Curves, title: str) -> figure.Figure:
         part.spines[["top", "right"]].set_visible(False)
         drawing.legend(loc="outside lower center", ncols=2, frameon=False)
     return drawing
+
+
+def precision_pairs(studies: Mapping[str, Sequence[precision_comparison.Run]]) -> figure.Figure:
+    """Draws the distances of pairs of runs that differ in their precision, a part for each study.
+
+    Args:
+        studies: Runs by the name of their comparison.
+
+    Returns:
+        The figure: a colour for each precision, a line for each seed.
+    """
+    from matplotlib import figure, rc_context
+
+    with rc_context({"font.size": FONT_SIZE, "axes.titlesize": FONT_SIZE + 1}):
+        columns = min(len(studies), 2)
+        rows = -(-len(studies) // columns)
+        drawing = figure.Figure((4.2 * columns, 3.0 * rows), dpi=150, layout="constrained")
+        parts = np.atleast_1d(drawing.subplots(rows, columns)).ravel()
+        for part in parts[len(studies) :]:
+            part.set_axis_off()
+        for part, (name, runs) in zip(parts, studies.items(), strict=False):
+            precisions = sorted({run.precision for run in runs})
+            for run in runs:
+                first = all(run.seed <= r.seed for r in runs if r.precision == run.precision)
+                part.plot(
+                    [shown / 1000 for shown, _ in run.points],
+                    [value for _, value in run.points],
+                    color=COLOURS[precisions.index(run.precision)], lw=1.1,
+                    label=run.precision.removeprefix("mixed_") if first else None,
+                )  # fmt: skip
+            for start, resolution, fading in runs[0].curves.phases[1:]:
+                if fading:
+                    part.axvline(start / 1000, color=_GREY, lw=0.8, ls=":")
+                    part.annotate(
+                        f" {resolution} px", (start / 1000, 1), va="bottom", fontsize=7,
+                        xycoords=("data", "axes fraction"),
+                    )  # fmt: skip
+            part.set_yscale("log")
+            part.yaxis.set_major_formatter("{x:g}")
+            part.yaxis.set_minor_formatter("{x:g}")
+            part.tick_params(axis="y", which="minor", labelsize=6)
+            seeds = len({run.seed for run in runs})
+            part.set_title(f"{name}, {seeds} seed{'s' * (seeds > 1)}\n", loc="left")
+            part.set_xlabel("real images shown, thousands")
+            part.set_ylabel(runs[0].metric)
+            part.legend(frameon=False)
+        return drawing
 
 
 def _similarity_text(row: Mapping[str, Any], side: str) -> str:

@@ -1,0 +1,174 @@
+"""Trains pairs of runs that differ in their precision only, and says whether quality suffers.
+
+    python tools/compare_precisions.py --train_flags=precision_32px.flags --records=records/nih \
+        --seeds=1,2,3 --output=studies/nih_32px
+
+The same command again continues. Writes <output>/<precision>_<seed>/ (run folders of
+tools/train_pgan.py), results.jsonl and comparison.png.
+"""
+
+import dataclasses
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import tqdm
+from absl import app, flags
+
+from pgan import config
+
+_TRAIN_FLAGS = flags.DEFINE_string(
+    "train_flags", None, "Flag file of tools/train_pgan.py, the same for all runs.", required=True
+)
+_RECORDS = flags.DEFINE_string("records", None, "Record set to train on.", required=True)
+_OUTPUT = flags.DEFINE_string("output", None, "Folder of the comparison.", required=True)
+_SEEDS = flags.DEFINE_list("seeds", ["1", "2", "3"], "Seeds; one pair of runs for each.")
+_PRECISIONS = flags.DEFINE_list(
+    "precisions", ["float32", "mixed_bfloat16"], f"Of {', '.join(config.PRECISIONS)}."
+)
+_DISTANCE = flags.DEFINE_enum(
+    "distance", "to_train", ["to_train", "to_held_out"], "Which watched distance judges."
+)
+_SPREAD_FROM = flags.DEFINE_string(
+    "spread_from",
+    None,
+    "Folder of another comparison of several seeds, whose spread judges a single pair.",
+)
+_JOBS = flags.DEFINE_integer(
+    "jobs", 1, "Runs at a time, each on its share of the processor's cores.", 1
+)
+_POLL_SECONDS = 2.0
+
+
+def _command(precision: str, seed: int, run_dir: pathlib.Path) -> list[str]:
+    return [
+        sys.executable,
+        str(pathlib.Path(__file__).with_name("train_pgan.py")),
+        f"--flagfile={_TRAIN_FLAGS.value}",
+        f"--records={_RECORDS.value}",
+        f"--run_dir={run_dir}",
+        f"--precision={precision}",
+        f"--seed={seed}",
+    ]
+
+
+def _shown(run_dir: pathlib.Path) -> tuple[int, int]:
+    """Images that a run has shown by its last tick, and in all; (0, 0) before it began."""
+    from pgan import run_folder
+
+    folder = run_folder.RunFolder(run_dir)
+    if not folder.exists:
+        return 0, 0
+    settings, _ = folder.read()
+    rows = folder.read_stats()
+    total = round(1000 * settings.schedule.total_kimg)
+    return (min(rows[-1]["images_shown"], total) if rows else 0), total
+
+
+def _train(wanted: list[tuple[str, int]], output: pathlib.Path) -> None:
+    """Trains what is missing, some runs at a time."""
+    waiting = [(output / _name(*pair), pair) for pair in wanted]
+    waiting = [(run_dir, pair) for run_dir, pair in waiting if not _finished(run_dir)]
+    cores = sorted(os.sched_getaffinity(0))
+    share = max(len(cores) // _JOBS.value, 1)
+    free = [set(cores[i * share : (i + 1) * share] or cores) for i in range(_JOBS.value)]
+    running: list[tuple[subprocess.Popen, pathlib.Path, set[int]]] = []
+    with tqdm.tqdm(total=100 * len(wanted), unit="%", desc="runs") as bar:
+        try:
+            while waiting or running:
+                while waiting and free:
+                    run_dir, pair = waiting.pop(0)
+                    log = run_dir.with_name(run_dir.name + ".out")
+                    with open(log, "a", encoding="utf-8") as file:
+                        child = subprocess.Popen(
+                            _command(*pair, run_dir), stdout=file, stderr=file, text=True
+                        )
+                    mine = free.pop()
+                    os.sched_setaffinity(child.pid, mine)
+                    running.append((child, run_dir, mine))
+                time.sleep(_POLL_SECONDS)
+                for entry in [entry for entry in running if entry[0].poll() is not None]:
+                    running.remove(entry)
+                    child, run_dir, mine = entry
+                    if child.returncode:
+                        raise RuntimeError(
+                            f"{run_dir.name} ended with status {child.returncode}; see "
+                            f"{run_dir}.out. The same command continues"
+                        )
+                    free.append(mine)
+                shares = [_shown(output / _name(*pair)) for pair in wanted]
+                done = sum(100 * shown // total for shown, total in shares if total)
+                bar.update(done - bar.n)
+        finally:
+            for child, _, _ in running:
+                child.terminate()  # It saves first.
+            for child, _, _ in running:
+                child.wait()
+
+
+def _name(precision: str, seed: int) -> str:
+    from pgan import precision_comparison
+
+    return precision_comparison.folder_name(precision, seed)
+
+
+def _finished(run_dir: pathlib.Path) -> bool:
+    shown, total = _shown(run_dir)
+    return 0 < total <= shown
+
+
+def main(argv: list[str]) -> int | None:
+    """Runs the tool; see the module's docstring."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
+    from pgan import precision_comparison, results
+    from pgan.metrics import plots
+
+    if precision_comparison.BASELINE not in _PRECISIONS.value:
+        raise ValueError(f"--precisions needs {precision_comparison.BASELINE}, what others are to")
+    for precision in _PRECISIONS.value:
+        if precision not in config.PRECISIONS:
+            raise ValueError(f"--precisions must be of {config.PRECISIONS}, got {precision!r}")
+    if not all(seed.isdigit() for seed in _SEEDS.value):
+        raise ValueError(f"--seeds wants whole numbers such as 1,2,3; got {_SEEDS.value}")
+    output = pathlib.Path(_OUTPUT.value)
+    output.mkdir(parents=True, exist_ok=True)
+    wanted = [(p, int(seed)) for seed in _SEEDS.value for p in _PRECISIONS.value]
+    _train(wanted, output)
+    names = {precision_comparison.folder_name(*pair) for pair in wanted}
+    runs = [
+        run
+        for run in precision_comparison.read_runs(output, _DISTANCE.value)
+        if precision_comparison.folder_name(run.precision, run.seed) in names
+    ]
+    spread = None
+    if _SPREAD_FROM.value:
+        others = precision_comparison.read_runs(_SPREAD_FROM.value, _DISTANCE.value)
+        spread = precision_comparison.between_seed_sd(others)
+    verdicts = precision_comparison.judge(runs, spread)
+    for verdict in verdicts:
+        results.append(
+            output / "results.jsonl",
+            {"name": "precision_comparison", "study": output.name, **dataclasses.asdict(verdict)},
+        )
+    picture = plots.precision_pairs({output.name: runs})
+    picture.savefig(output / "comparison.png")
+    print(precision_comparison.table({output.name: verdicts}))
+    print(f"figure: {output / 'comparison.png'}")
+    return None
+
+
+def _run(argv: list[str]) -> int | None:
+    """Turns errors that a user can mend into one message instead of a traceback."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        return main(argv)
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    app.run(_run)
