@@ -1,6 +1,8 @@
 """What a person watches: one live line, TensorBoard and stats.jsonl."""
 
+import contextlib
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -151,6 +153,34 @@ class Window:
         """Images per second, None before a step was timed."""
         timed = self.images - self._untimed
         return timed / (time.monotonic() - self._began) if timed else None
+
+
+class TimeBook:
+    """Where the time of a run goes, beside its steps."""
+
+    def __init__(self):
+        """Starts now."""
+        self._began = time.monotonic()
+        self._seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def spent_on(self, what: str) -> Iterator[None]:
+        """Adds the time of the block to what it was spent on."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.add(what, time.monotonic() - began)
+
+    def add(self, what: str, seconds: float) -> None:
+        """Adds seconds to what they were spent on."""
+        self._seconds[what] = self._seconds.get(what, 0.0) + seconds
+
+    def __str__(self) -> str:
+        total = time.monotonic() - self._began
+        parts = {"steps": total - sum(self._seconds.values()), **self._seconds}
+        shares = [f"{name} {part:.0f} s ({part / total:.1%})" for name, part in parts.items()]
+        return f"{total:.0f} s: {', '.join(shares)}"
 
 
 def write_summaries(

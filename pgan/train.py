@@ -216,11 +216,13 @@ class _Trainer:
         line = monitor.LiveLine(plan, shown, self._show_progress)
         phase = None
         saved, saved_at = shown, time.monotonic()
+        times = monitor.TimeBook()
         try:
             while shown < plan.total_images and not self._agreed_to_stop(stop):
                 if plan.phase_at(shown) is not phase:
                     phase = plan.phase_at(shown)
-                    step, batches = self._enter(phase, shown)
+                    with times.spent_on("starting phases"):
+                        step, batches = self._enter(phase, shown)
                     tick = round(1000 * self._tick_kimg(phase))
                     refreshed, compiled = time.monotonic(), False
                     self._window.start()
@@ -237,15 +239,17 @@ class _Trainer:
                 if not compiled:
                     # The first step traces and compiles; it says nothing about speed.
                     self._check_finite(shown)
-                    self._log_compiled(phase)
+                    times.add("compiling", self._log_compiled(phase))
                     compiled = True
                 elif time.monotonic() - refreshed > _REFRESH_SECONDS:
                     self._refresh(line, phase, shown)
                     refreshed = time.monotonic()
                 ends = shown >= plan.total_images or plan.phase_at(shown) is not phase
                 if ends or shown // max(tick, 1) != before // max(tick, 1):
-                    distances = self._tick(line, phase, shown)
-                    checkpoint = self._save()
+                    with times.spent_on("ticks"):
+                        distances = self._tick(line, phase, shown)
+                    with times.spent_on("checkpoints"):
+                        checkpoint = self._save()
                     if distances and self._distances.keep_if_best(checkpoint, distances, shown):
                         _LOG.info("best so far, kept: %s", distances)
                     saved, saved_at = shown, time.monotonic()
@@ -253,7 +257,8 @@ class _Trainer:
                 elif time.monotonic() - saved_at > 60 * self._settings.checkpoint_minutes:
                     self._check_finite(shown)
                     began = time.monotonic()
-                    self._save()
+                    with times.spent_on("checkpoints"):
+                        self._save()
                     saved, saved_at = shown, time.monotonic()
                     self._window.pause(saved_at - began)
             if shown > saved:
@@ -265,6 +270,7 @@ class _Trainer:
                 self._writer.close()
         finished = shown >= plan.total_images
         _LOG.info("%s at %s images", "finished" if finished else "stopped", f"{shown:,}")
+        _LOG.info("%s", times)
         return TrainResult(shown, shown - first, finished, None if finished else stop.signal)
 
     def _agreed_to_stop(self, stop):
@@ -296,7 +302,6 @@ class _Trainer:
                 state.discriminator_optimizer.reset()
             state.phase_start.assign(phase.start)
         _LOG.info("%s from %s images, batch %d", phase.name, f"{shown:,}", phase.batch_size)
-        self._entered = time.monotonic()
 
         def pipeline(context):
             return record_reader.training_dataset(
@@ -313,12 +318,16 @@ class _Trainer:
         self._snapshots.enter(phase)
         self._distances.enter(phase)
         dataset = self._strategy.distribute_datasets_from_function(pipeline)
-        return self._steps.build(phase), iter(dataset)
+        step, batches = self._steps.build(phase), iter(dataset)
+        self._entered = time.monotonic()
+        return step, batches
 
     def _log_compiled(self, phase):
+        """Returns the seconds of the first step, which traces and compiles."""
         seconds = time.monotonic() - self._entered
-        _LOG.info("%s: first step after %.1f s", phase.name, seconds)
+        _LOG.info("%s: first step in %.1f s", phase.name, seconds)
         self._window.restart_clock()
+        return seconds
 
     def _check_finite(self, shown):
         values = self._window.values()

@@ -55,3 +55,16 @@ def test_live_line_says_where_the_run_is(capsys):
     shown = capsys.readouterr().err
     for part in ("8 px fade", "alpha 0.50", "2.00k/7.00k", "100 img/s", "00:10", "01:30", "D 1.5"):
         assert part in shown, part
+
+
+def test_time_book_tells_shares_and_leaves_the_rest_to_the_steps(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(monitor.time, "monotonic", lambda: now[0])
+    book = monitor.TimeBook()
+    now[0] = 60.0
+    with book.spent_on("ticks"):
+        now[0] += 10.0
+    book.add("compiling", 20.0)
+    with book.spent_on("ticks"):
+        now[0] += 30.0
+    assert str(book) == "100 s: steps 40 s (40.0%), ticks 40 s (40.0%), compiling 20 s (20.0%)"
