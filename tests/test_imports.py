@@ -15,6 +15,10 @@ _FRAMEWORKS = {"tensorflow", "keras", "jax", "matplotlib"}
 # arithmetic that needs no TensorFlow.
 _LIGHT = (
     "pgan/config.py",
+    "classifier/agreement.py",
+    "classifier/calibration.py",
+    "classifier/resampling.py",
+    "classifier/stats.py",
     "pgan/schedule.py",
     "pgan/label_plan.py",
     "pgan/model_card.py",
