@@ -86,7 +86,7 @@ def is_power_of_two(value: int) -> bool:
     return value > 0 and value & (value - 1) == 0
 
 
-class _Config:
+class Config:
     """Conversion between a frozen dataclass and plain JSON types."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -107,7 +107,7 @@ class _Config:
         arguments = {}
         for name, value in values.items():
             kind = fields[name].type
-            if isinstance(kind, type) and issubclass(kind, _Config):
+            if isinstance(kind, type) and issubclass(kind, Config):
                 value = kind.from_dict(value)
             elif isinstance(value, list):
                 value = tuple(value)
@@ -125,7 +125,7 @@ class _Config:
 
 
 @dataclasses.dataclass(frozen=True)
-class NetworkConfig(_Config):
+class NetworkConfig(Config):
     """Shape of generator and discriminator <supplementary table S5>."""
 
     resolution: int = option(1024, "Final image size in px, a power of two from 8 to 1024.")
@@ -189,7 +189,7 @@ class NetworkConfig(_Config):
 
 
 @dataclasses.dataclass(frozen=True)
-class ScheduleConfig(_Config):
+class ScheduleConfig(Config):
     """When each resolution is trained, in thousands of real images shown (kimg) <Methods>."""
 
     initial_resolution: int = option(4, "Resolution (px) of the first stage.")
@@ -218,7 +218,7 @@ class ScheduleConfig(_Config):
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig(_Config):
+class TrainConfig(Config):
     """Everything that decides the course of a run, beside the records."""
 
     network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
@@ -330,6 +330,6 @@ def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
     ):
         for field in dataclasses.fields(was):
             a, b = getattr(was, field.name), getattr(now, field.name)
-            if a != b and not isinstance(a, _Config) and not field.metadata["resume"]:
+            if a != b and not isinstance(a, Config) and not field.metadata["resume"]:
                 lines.append(f"{section}{field.name}: {a!r} in the run folder, {b!r} now")
     return lines

@@ -1,0 +1,235 @@
+"""Trains a classifier with Keras' fit, resumable after every epoch."""
+
+import dataclasses
+import json
+import logging
+import pathlib
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from classifier import config as config_lib
+from classifier import image_table, losses, model, pipeline, stats
+from pgan import distribute, run_folder
+
+_LOG = logging.getLogger(__name__)
+_FINISHED = "classifier.json"
+_BEST = "best.weights.h5"
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A trained classifier.
+
+    Attributes:
+        classifier: With the weights of its best epoch.
+        thresholds: float64 [L], by `stats.corner_threshold` on the validation images.
+        facts: What is known about it, JSON types.
+    """
+
+    classifier: model.Classifier
+    thresholds: np.ndarray
+    facts: dict[str, Any]
+
+
+class _Progress(tf.keras.callbacks.Callback):
+    """Early stopping, drops of the step size and checkpoints, one state on disk for all three.
+
+    Keras' own callbacks for these keep their counts in memory, or on disk in places of their own
+    that a kill can leave apart. Here history.json says, written last, how many epochs are whole.
+    """
+
+    def __init__(self, settings: config_lib.ClassifierConfig, folder: pathlib.Path):
+        super().__init__()
+        self._settings, self._folder = settings, folder
+        self._resume = folder / "resume"
+        self.history: list[dict[str, float]] = []
+        path = folder / "history.json"
+        if path.exists():
+            self.history = json.loads(path.read_text())
+
+    def restore(self, classifier: model.Classifier) -> None:
+        """Gives a compiled classifier the state after the last whole epoch."""
+        if self.history:
+            # Slots that do not exist yet would be restored inside the traced step, or never.
+            classifier.optimizer.build(classifier.trainable_variables)
+            path = self._resume / f"epoch-{len(self.history)}"
+            _checkpoint(classifier).read(str(path)).assert_existing_objects_matched()
+
+    @property
+    def best(self) -> int:
+        """Epoch with the smallest validation loss so far, -1 before the first."""
+        values = [row["val_loss"] for row in self.history]
+        return int(np.argmin(values)) if values else -1
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing better is to be expected."""
+        waited = len(self.history) - 1 - self.best
+        return bool(self.history) and waited >= self._settings.patience
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Notes the epoch, keeps the best weights, drops the step size."""
+        if not np.isfinite(logs["loss"]) or not np.isfinite(logs["val_loss"]):
+            raise ValueError(
+                f"the loss is not finite in epoch {epoch + 1}; give a smaller --learning_rate"
+            )
+        self.history.append({name: float(value) for name, value in logs.items()})
+        if self.best == len(self.history) - 1:
+            beside = self._folder / ("new." + _BEST)
+            self.model.save_weights(str(beside))
+            beside.replace(self._folder / _BEST)
+        elif self._settings.drop != 1.0:
+            rate = self.model.optimizer.learning_rate
+            rate.assign(rate * self._settings.drop)
+        self._resume.mkdir(exist_ok=True)
+        name = f"epoch-{len(self.history)}"
+        _checkpoint(self.model).write(str(self._resume / name))
+        run_folder.write_atomically(
+            self._folder / "history.json", json.dumps(self.history, indent=1) + "\n"
+        )
+        for path in self._resume.iterdir():
+            if not path.name.startswith(f"{name}."):
+                path.unlink()
+        if self.over:
+            self.model.stop_training = True
+
+
+def _checkpoint(classifier):
+    return tf.train.Checkpoint(model=classifier, optimizer=classifier.optimizer)
+
+
+def _optimizer(settings):
+    if settings.optimizer == "adam":
+        optimizer = tf.keras.optimizers.Adam(settings.learning_rate)
+    else:
+        optimizer = tf.keras.optimizers.SGD(settings.learning_rate, momentum=settings.momentum)
+    if settings.precision == "mixed_float16":
+        return tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
+    return optimizer
+
+
+def train(
+    settings: config_lib.ClassifierConfig,
+    training: image_table.ImageTable,
+    validation: image_table.ImageTable,
+    folder: pathlib.Path,
+    about: dict[str, Any] | None = None,
+    verbose: int = 2,
+) -> Trained:
+    """Trains a classifier, continues its training, or loads it if it is there.
+
+    Args:
+        settings: Configuration.
+        training: Images to train on.
+        validation: Images that decide when to stop, which epoch is the best, and the thresholds.
+        folder: Where weights and history are kept.
+        about: Facts to keep with it, JSON types; a folder with others is refused.
+        verbose: As Keras' fit has it.
+
+    Raises:
+        ValueError: If the folder holds another training, or the images do not fit.
+    """
+    if training.findings != validation.findings:
+        raise ValueError(
+            f"training images are labelled with {', '.join(training.findings)}, validation images "
+            f"with {', '.join(validation.findings)}"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = {
+        "findings": list(training.findings),
+        "settings": {k: v for k, v in settings.to_dict().items() if k != "strategy"},
+        "training_images": len(training),
+        "validation_images": len(validation),
+        "about": about or {},
+    }
+    _check_folder(folder, facts)
+    strategy = distribute.make_strategy(settings.strategy)
+    with _Policy(settings.precision), strategy.scope():
+        classifier = model.Classifier(training.findings, settings)
+        if (folder / _FINISHED).exists():
+            content = json.loads((folder / _FINISHED).read_text())
+            classifier.load_weights(str(folder / _BEST))
+            return Trained(classifier, np.array(content["thresholds"], np.float64), content)
+        origin = model.load_initial_weights(classifier, settings)
+        weights = (None, None)
+        if settings.class_weights == "balanced":
+            weights = losses.balanced_weights(training.labels)
+        classifier.compile(
+            optimizer=_optimizer(settings),
+            loss=losses.MaskedLoss(settings.loss == "focal", *weights),
+        )
+    progress = _Progress(settings, folder)
+    done = len(progress.history)
+    if not progress.over and done < settings.max_epochs:
+        _fit(classifier, settings, training, validation, folder, progress, verbose)
+    classifier.load_weights(str(folder / _BEST))
+    scores = predict(classifier, validation)
+    thresholds = [
+        stats.corner_threshold(validation.labels[:, i], scores[:, i])
+        for i in range(len(training.findings))
+    ]
+    content = {
+        **facts,
+        "initial_weights": dataclasses.asdict(origin),
+        "thresholds": thresholds,
+        "epochs": len(progress.history),
+        "best_epoch": progress.best + 1,
+        "history": progress.history,
+    }
+    run_folder.write_atomically(folder / _FINISHED, json.dumps(content, indent=1) + "\n")
+    return Trained(classifier, np.array(thresholds, np.float64), content)
+
+
+def _fit(classifier, settings, training, validation, folder, progress, verbose):
+    batches = pipeline.Batches(
+        training, settings.batch_size, settings.seed, len(progress.history), settings.augment
+    )
+    progress.restore(classifier)
+    board = tf.keras.callbacks.TensorBoard(str(folder), write_graph=False)
+    classifier.fit(
+        batches,
+        epochs=settings.max_epochs,
+        initial_epoch=len(progress.history),
+        validation_data=pipeline.in_order(validation, 4 * settings.batch_size),
+        callbacks=[progress, board],
+        verbose=verbose,
+        shuffle=False,
+    )
+
+
+def predict(classifier: model.Classifier, table: image_table.ImageTable) -> np.ndarray:
+    """float32 [N, L] in [0, 1], scores of all images of a table."""
+    logits = classifier.predict(pipeline.in_order(table, 64), verbose=0)
+    scores = tf.sigmoid(logits).numpy()
+    if not np.isfinite(scores).all():
+        bad = int((~np.isfinite(scores).all(axis=1)).sum())
+        raise ValueError(f"the classifier's scores of {bad} of {len(scores)} images are not finite")
+    return scores
+
+
+def _check_folder(folder, facts):
+    path = folder / "training.json"
+    text = json.dumps(facts, indent=1) + "\n"
+    if not path.exists():
+        run_folder.write_atomically(path, text)
+    elif json.loads(path.read_text()) != json.loads(text):
+        raise ValueError(
+            f"{folder} holds the training of another classifier (its training.json differs); give "
+            "another --output, or the flags and records it was started with"
+        )
+
+
+class _Policy:
+    """Keras' dtype policy within a block."""
+
+    def __init__(self, precision):
+        self._precision = precision
+
+    def __enter__(self):
+        self._old = tf.keras.mixed_precision.global_policy()
+        tf.keras.mixed_precision.set_global_policy(self._precision)
+
+    def __exit__(self, *exception):
+        tf.keras.mixed_precision.set_global_policy(self._old)
