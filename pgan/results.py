@@ -32,6 +32,22 @@ def append(path: str | os.PathLike, row: Mapping[str, Any]) -> dict[str, Any]:
     return row
 
 
+def write(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes rows in the place of those that a file holds, whole or not at all.
+
+    Args:
+        path: File, made with its folder if absent.
+        rows: JSON types.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    now = time.time()
+    beside = path.with_name(path.name + ".tmp")
+    lines = [json.dumps({**row, "timestamp": now}) + "\n" for row in rows]
+    beside.write_text("".join(lines), encoding="utf-8")
+    os.replace(beside, path)
+
+
 def read(path: str | os.PathLike) -> list[dict[str, Any]]:
     """Reads the rows of a JSON-lines file, oldest first.
 

@@ -17,6 +17,8 @@ _LIGHT = (
     "pgan/config.py",
     "classifier/agreement.py",
     "classifier/calibration.py",
+    "classifier/evaluation.py",
+    "classifier/predictions.py",
     "classifier/resampling.py",
     "classifier/stats.py",
     "pgan/schedule.py",

@@ -1,0 +1,107 @@
+"""Tables from predictions: groups, undefined findings, comparisons."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from classifier import evaluation, predictions, stats
+
+_EFFORT = evaluation.Effort(redraws=200, permutations=199)
+
+
+def _make(seed=0, gain=1.0, count=240):
+    generator = np.random.default_rng(5)
+    labels = (generator.random((count, 3)) < 0.4).astype(np.float32)
+    labels[:, 2] = 0
+    noise = np.random.default_rng(seed).normal(size=labels.shape)
+    return predictions.Predictions(
+        ("Mass", "Edema", "Hernia"),
+        labels,
+        (1 / (1 + np.exp(-(gain * labels + noise)))).astype(np.float32),
+        np.array([0.6, 0.6, np.nan]),
+        [f"image{i}" for i in range(count)],
+        [f"patient{i // 2}" for i in range(count)],
+        {
+            "sex": ["F", "M", "M"] * (count // 3),
+            "age": ["17", "40", ""] * (count // 3),
+            "view": ["AP", "PA"] * (count // 2),
+        },
+        {},
+    )
+
+
+def _find(rows, **wanted):
+    [row] = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
+    return row
+
+
+@pytest.mark.parametrize(
+    ("text", "group"),
+    [("0", "0-17"), ("17", "0-17"), ("18", "18-39"), ("59", "40-59"), ("90", "80+"), ("", "")],
+)
+def test_age_groups(text, group):
+    assert evaluation.age_group(text) == group
+
+
+def test_values_are_those_of_the_statistics_and_groups_those_of_the_facts():
+    found = _make()
+    rows = evaluation.table(found, _EFFORT)
+    assert {row["group"] for row in rows} == {
+        "all", "sex F", "sex M", "age 0-17", "age 40-59", "view AP", "view PA"
+    }  # fmt: skip
+    chosen = np.array(found.facts["sex"]) == "F"
+    for group, part in (("all", slice(None)), ("sex F", chosen)):
+        row = _find(rows, metric="auc", finding="Edema", group=group)
+        expected = stats.roc_auc(found.labels[part, 1], found.scores[part, 1])
+        assert row["value"] == pytest.approx(expected, abs=1e-9)
+        assert row["low"] < row["value"] < row["high"]
+        assert row["positives"] == found.labels[part, 1].sum()
+    assert _find(rows, metric="auc", finding="Edema", group="sex F")["patients"] == 80
+    assert _find(rows, metric="ece", finding="Mass", group="all")["value"] > 0
+
+
+def test_a_finding_without_positives_is_not_defined_and_neither_is_the_mean():
+    rows = evaluation.table(_make(), _EFFORT, by_group=False)
+    for finding in ("Hernia", evaluation.MEAN):
+        row = _find(rows, metric="auc", finding=finding)
+        assert (row["value"], row["low"], row["sd"]) == (None, None, None)
+    assert "not defined" in evaluation.markdown(rows)
+    both = dataclasses.replace(
+        _make(), findings=("Mass", "Edema"), labels=_make().labels[:, :2],
+        scores=_make().scores[:, :2], thresholds=np.array([0.6, 0.6]),
+    )  # fmt: skip
+    rows = evaluation.table(both, _EFFORT, by_group=False)
+    aucs = [_find(rows, metric="auc", finding=name)["value"] for name in ("Mass", "Edema", "mean")]
+    assert aucs[2] == pytest.approx(np.mean(aucs[:2]))
+
+
+def test_thresholds_of_the_test_images_are_never_worse_at_the_corner():
+    found = dataclasses.replace(_make(), thresholds=np.array([0.9, 0.9, np.nan]))
+    distance = {}
+    for where in ("validation", "test"):
+        rows = evaluation.table(found, _EFFORT, where, by_group=False)
+        rates = [
+            _find(rows, metric=name, finding="Mass")["value"]
+            for name in ("sensitivity", "specificity")
+        ]
+        distance[where] = sum((1 - rate) ** 2 for rate in rates)
+    assert distance["test"] < distance["validation"]
+
+
+def test_a_better_classifier_differs_and_the_same_one_does_not():
+    rows = evaluation.comparison(_make(1), _make(2, gain=4.0), _EFFORT)
+    row = _find(rows, metric="auc", finding="Mass")
+    assert row["difference"] == row["value"] > 0.1
+    assert row["low"] > 0 and row["p_value"] == 1 / 200 and row["p_delong"] < 1e-4
+    # Two of three findings are defined.
+    assert row["p_holm"] == pytest.approx(2 / 200)
+    hernia = _find(rows, metric="auc", finding="Hernia")
+    assert (hernia["difference"], hernia["p_value"], hernia["p_delong"]) == (None, None, None)
+    rows = evaluation.comparison(_make(1), _make(1), _EFFORT)
+    assert _find(rows, metric="auc", finding="Mass")["p_value"] == 1.0
+
+
+def test_other_images_are_not_compared():
+    with pytest.raises(ValueError, match="not judged on the same images"):
+        evaluation.comparison(_make(), _make(count=120), _EFFORT)
