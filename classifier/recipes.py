@@ -1,0 +1,196 @@
+"""Training sets as data: which images, by finding and by origin, and the paper's experiments.
+
+A recipe is a list of parts. A part takes images of one real collection, or has generators draw
+them, so many of each class. Generators that are named together share a part equally: that is the
+paper's pool. A new experiment is a few lines here.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+from pgan.data import labels, pool
+
+# Names of the roles that an experiment's inputs play; flags say which files play them.
+LOCAL, FIRST, SECOND = "local", "first", "second"
+
+# How the labels of drawn images are chosen.
+ALIKE, PURE = "alike", "pure"
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Some images of a training set.
+
+    Attributes:
+        source: Role of the real collection or of the generators; several names of generators
+            share the part equally.
+        counts: Images of each class, by class word (see `pgan.data.pool.Pool.class_name`).
+        synthetic: Whether generators draw the images.
+        labels: Of drawn images: PURE, each class alone at full strength and healthy as no finding,
+            or ALIKE, label vectors of real images of the generator's collection.
+        repeat: How often each image is in the training set.
+    """
+
+    source: tuple[str, ...]
+    counts: dict[str, int]
+    synthetic: bool = False
+    labels: str = PURE
+    repeat: int = 1
+
+    def __post_init__(self):
+        """Checks the part.
+
+        Raises:
+            ValueError: If it asks for nothing, or several real collections share it.
+        """
+        if not self.counts or min(self.counts.values()) < 1 or self.repeat < 1:
+            raise ValueError(f"a part needs images of each class it names, got {self.counts}")
+        if not self.synthetic and len(self.source) != 1:
+            raise ValueError(f"a part of real images has one source, got {self.source}")
+        if self.labels == ALIKE and set(self.counts) != {pool.ANY}:
+            raise ValueError("images with label vectors of real ones are of any class")
+
+    @property
+    def total(self) -> int:
+        """Images in the training set, repetitions counted."""
+        return self.repeat * sum(self.counts.values())
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A training set and its validation set.
+
+    Attributes:
+        name: Short, also the name of its folder.
+        parts: The training images.
+        title: For figures.
+    """
+
+    name: str
+    parts: tuple[Part, ...]
+    title: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """Classifiers on several training sets, judged on the same test images.
+
+    Attributes:
+        name: As --experiment takes it.
+        findings: Vocabulary; None for that of the local collection.
+        recipes: One for each arm.
+        comparisons: Pairs of arms, (first, second), of which differences are tested.
+        test: Test images of each class; empty for the whole fold.
+        figure: Of the paper.
+    """
+
+    name: str
+    findings: tuple[str, ...] | None
+    recipes: tuple[Recipe, ...]
+    comparisons: tuple[tuple[str, str], ...]
+    test: dict[str, int]
+    figure: str
+
+
+def real(counts: Mapping[str, int], source: str = LOCAL, repeat: int = 1) -> Part:
+    """Images of a real collection."""
+    return Part((source,), dict(counts), repeat=repeat)
+
+
+def drawn(counts: Mapping[str, int], *generators: str) -> Part:
+    """Images of single classes that generators draw, each an equal share."""
+    return Part(generators, dict(counts), synthetic=True)
+
+
+def drawn_alike(count: int, *generators: str) -> Part:
+    """Images that generators draw with label vectors of real ones, each an equal share."""
+    return Part(generators, {pool.ANY: count}, synthetic=True, labels=ALIKE)
+
+
+def fig2(images: int = 1000, rare: int = 50, test: int = 6000) -> Experiment:
+    """A hospital with few cases of pneumonia, alone and with the images of two generators.
+
+    The paper's numbers (fig. 2): 950 healthy and 50 with pneumonia, against 450 and 50 real with
+    400 and 100 synthetic; 6000 test images at 2:3.
+
+    Args:
+        images: Of each training set.
+        rare: Real images with pneumonia.
+        test: Test images.
+    """
+    half, synthetic_rare = images // 2, 2 * rare
+    healthy, ill = pool.HEALTHY, labels.PNEUMONIA[0]
+    own = {healthy: images - rare, ill: rare}
+    kept = {healthy: half - rare, ill: rare}
+    added = {healthy: images - half - synthetic_rare, ill: synthetic_rare}
+    return Experiment(
+        "fig2",
+        labels.PNEUMONIA,
+        (
+            Recipe("real", (real(own),), "local images only"),
+            Recipe("augmented", (real(kept), drawn(added, FIRST, SECOND)), "half from the pool"),
+        ),
+        (("real", "augmented"),),
+        dict(zip((healthy, ill), pool.apportion(test, (2, 3)), strict=True)),
+        "Fig 2",
+    )
+
+
+def fig3(first: int = 78_468, second: int = 191_229, matched: int | None = None) -> Experiment:
+    """Synthetic images of one hospital's generator, of two, and real ones, on seven findings.
+
+    The paper's pool has 3.4 times as many images as the one generator alone gave (fig. 3), so
+    that variety and number grow together. The size-matched arm has the variety alone.
+
+    Args:
+        first: Images of the first generator, and real ones.
+        second: Images that the second adds.
+        matched: Images of the size-matched pool; default as many as of the first alone.
+    """
+    matched = first if matched is None else matched
+    return Experiment(
+        "fig3",
+        labels.SHARED_7,
+        (
+            Recipe("one", (drawn_alike(first, FIRST),), "one generator"),
+            Recipe(
+                "pooled",
+                (drawn_alike(first, FIRST), drawn_alike(second, SECOND)),
+                "two generators, more images",
+            ),
+            Recipe(
+                "pooled_matched",
+                (drawn_alike(matched, FIRST, SECOND),),
+                "two generators, as many images",
+            ),
+            Recipe("real", (real({pool.ANY: first}),), "real images"),
+        ),
+        (("one", "pooled"), ("one", "pooled_matched"), ("real", "pooled")),
+        {},
+        "Fig 3",
+    )
+
+
+def oversampling(finding: str, images: int, rare: int) -> Experiment:
+    """A rare finding: as it is, its images repeated, and synthetic ones instead.
+
+    Args:
+        finding: The rare one.
+        images: Healthy images of each arm.
+        rare: Real images with the finding.
+    """
+    healthy, base = real({pool.HEALTHY: images}), real({finding: rare})
+    repeated = real({finding: rare}, repeat=round(images / rare))
+    synthetic = drawn({finding: images - rare}, FIRST)
+    return Experiment(
+        "oversampling",
+        (finding,),
+        (
+            Recipe("imbalanced", (healthy, base), "as it is"),
+            Recipe("repeated", (healthy, repeated), "real images repeated"),
+            Recipe("synthetic", (healthy, base, synthetic), "synthetic images added"),
+        ),
+        (("imbalanced", "repeated"), ("imbalanced", "synthetic"), ("repeated", "synthetic")),
+        {},
+        "Methods",
+    )

@@ -1,0 +1,253 @@
+"""Draws the images of a recipe: real ones from record sets, synthetic ones by generators.
+
+Synthetic images are written as record sets, so that they are drawn once, can be looked at, and are
+continued where they were interrupted.
+"""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from classifier import image_table, recipes
+from pgan import label_plan, synthesis, synthetic_sets
+from pgan.data import labels as labels_lib
+from pgan.data import pool as pool_lib
+from pgan.data import quotas, record_set
+
+
+@dataclasses.dataclass(frozen=True)
+class Site:
+    """A generator and the collection that its label vectors are taken from.
+
+    Attributes:
+        generator: The generator.
+        records: Its collection; None if only pure classes are drawn.
+        fold: Fold of the collection that it was trained on.
+    """
+
+    generator: synthesis.ExportedGenerator
+    records: record_set.RecordSet | None = None
+    fold: str = "train"
+
+    @property
+    def trained_on(self) -> list[image_table.Fold]:
+        """The fold that the generator was trained on, where its collection is at hand.
+
+        Raises:
+            ValueError: If the collection is another than the generator's model card says.
+        """
+        if self.records is None:
+            return []
+        facts = self.generator.card["training_records"]
+        if facts.get("fold_fingerprint") != self.records.fold_fingerprint(self.fold):
+            raise ValueError(
+                f"the generator {self.generator.name} was trained on {facts.get('name')}, fold "
+                f"{facts.get('fold')}; {self.records.path}, fold {self.fold}, holds other images"
+            )
+        return [image_table.Fold(self.records, self.fold)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """The files that play the roles of an experiment.
+
+    Attributes:
+        local: The hospital's own record set.
+        folds: Its folds to train on, to validate on and to test on.
+        sites: Generators by role.
+        work: Folder of synthetic record sets.
+    """
+
+    local: record_set.RecordSet
+    folds: tuple[str, str, str]
+    sites: Mapping[str, Site]
+    work: pathlib.Path
+
+
+def training_images(
+    recipe: recipes.Recipe,
+    inputs: Inputs,
+    resolution: int,
+    findings: Sequence[str],
+    seed: int,
+) -> image_table.ImageTable:
+    """The training images of a recipe.
+
+    Args:
+        recipe: Which images.
+        inputs: Where from.
+        resolution: Side in px.
+        findings: Vocabulary of the labels.
+        seed: Of the draw; arms of one seed that ask for the same real images get the same.
+
+    Raises:
+        ValueError: If there are not enough images, or a generator does not fit.
+    """
+    return _images(recipe.parts, inputs, resolution, findings, seed, inputs.folds[0], "train")
+
+
+def validation_images(
+    recipe: recipes.Recipe,
+    inputs: Inputs,
+    resolution: int,
+    findings: Sequence[str],
+    seed: int,
+    share: float = 0.2,
+    always_real: bool = False,
+) -> image_table.ImageTable:
+    """Validation images of a recipe: so many fewer, of the same classes and origins.
+
+    Real ones come from the validation fold; synthetic ones are drawn from other latents. A hospital
+    that uses synthetic images because it has few of a finding has few to validate with, too.
+
+    Args:
+        recipe: Which images.
+        inputs: Where from.
+        resolution: Side in px.
+        findings: Vocabulary of the labels.
+        seed: Of the draw.
+        share: Validation images for each training image, at least one of each class.
+        always_real: Whether the whole validation fold is taken, as in the paper.
+    """
+    if always_real:
+        return image_table.of_fold(inputs.local, inputs.folds[1], resolution, findings)
+    parts = [
+        dataclasses.replace(
+            part, counts={k: max(1, round(share * n)) for k, n in part.counts.items()}, repeat=1
+        )
+        for part in recipe.parts
+    ]
+    return _images(parts, inputs, resolution, findings, seed, inputs.folds[1], "val")
+
+
+def test_images(
+    experiment: recipes.Experiment,
+    inputs: Inputs,
+    resolution: int,
+    findings: Sequence[str],
+    seed: int,
+) -> image_table.ImageTable:
+    """Real images to judge on, of no patient that any generator was trained on.
+
+    Raises:
+        ValueError: If there are not enough, or a patient was trained on.
+    """
+    fold = inputs.folds[2]
+    if experiment.test:
+        table = _real(experiment.test, inputs.local, fold, resolution, findings, seed)
+    else:
+        table = image_table.of_fold(inputs.local, fold, resolution, findings)
+    own = [image_table.Fold(inputs.local, name) for name in inputs.folds[:2]]
+    table.require_no_patient_of(own, "the classifier")
+    for site in inputs.sites.values():
+        table.require_no_patient_of(site.trained_on, f"the generator {site.generator.name}")
+    return table
+
+
+def _images(parts, inputs, resolution, findings, seed, fold, purpose):
+    tables = []
+    for part in parts:
+        if part.synthetic:
+            tables += _synthetic(part, inputs, resolution, findings, seed, purpose)
+        else:
+            tables.append(_real(part.counts, inputs.local, fold, resolution, findings, seed))
+        if part.repeat > 1:
+            tables[-1] = tables[-1].select(np.tile(np.arange(len(tables[-1])), part.repeat))
+    return image_table.join(tables)
+
+
+def _real(counts, records, fold, resolution, findings, seed):
+    table = image_table.of_fold(records, fold, resolution, findings)
+    pool = pool_lib.Pool.of_records(records, fold)
+    try:
+        split = quotas.draw(pool, [quotas.Quota("drawn", dict(counts))], seed)
+    except ValueError as error:
+        raise ValueError(f"{records.path}, fold {fold}: {error}") from None
+    place = {name: number for number, name in enumerate(table.image_ids)}
+    return table.select([place[name] for name in split.folds["drawn"]])
+
+
+def _synthetic(part, inputs, resolution, findings, seed, purpose):
+    shares = {
+        word: pool_lib.apportion(count, [1] * len(part.source))
+        for word, count in part.counts.items()
+    }
+    tables = []
+    for number, role in enumerate(part.source):
+        if role not in inputs.sites:
+            raise ValueError(
+                f"this experiment needs the generator {role!r}: give --{role}=EXPORT (a version's "
+                "folder, such as exports/nih/1)"
+            )
+        counts = {word: share[number] for word, share in shares.items() if share[number]}
+        if counts:
+            plan = _plan(part.labels, counts, inputs.sites[role], findings, seed)
+            tables.append(
+                _draw(inputs.sites[role], plan, inputs.work, resolution, findings, seed, purpose)
+            )
+    return tables
+
+
+def _plan(kind, counts, site, findings, seed) -> np.ndarray:
+    """Label rows of the generator's vocabulary, float32 [N, L], in a drawn order."""
+    generator = site.generator
+    try:
+        labels_lib.project(np.zeros(len(generator.findings)), generator.findings, findings)
+    except ValueError as error:
+        raise ValueError(f"the generator {generator.name} cannot draw this: {error}") from None
+    random = np.random.default_rng((seed, 0))
+    if kind == recipes.ALIKE:
+        if site.records is None:
+            raise ValueError(
+                f"images like real ones need the collection of {generator.name}: give its record "
+                "set beside the export"
+            )
+        site.records.require_findings(generator.findings)
+        real = site.records.condition_matrix(site.fold)
+        total = sum(counts.values())
+        # Each row once before any comes twice, as the paper drew one image for each real one.
+        order = np.concatenate(
+            [random.permutation(len(real)) for _ in range(-(-total // len(real)))]
+        )[:total]
+        return real[order].astype(np.float32)
+    rows = []
+    for word, count in counts.items():
+        row = np.zeros(len(generator.findings), np.float32)
+        if word == pool_lib.HEALTHY:
+            # In CheXpert's vocabulary "No Finding" is a class of its own.
+            row[
+                [i for i, name in enumerate(generator.findings) if labels_lib.is_no_finding(name)]
+            ] = 1
+        else:
+            wanted = labels_lib.common_name(word)
+            row[[labels_lib.common_name(name) for name in generator.findings].index(wanted)] = 1
+        rows += [row] * count
+    return np.array(rows)[random.permutation(len(rows))]
+
+
+# Seeds of the latents of training and validation images; one image is never in both.
+_PURPOSES = {"train": 0, "val": 1}
+
+
+def _draw(site, rows, work, resolution, findings, seed, purpose):
+    generator = site.generator
+    if generator.resolution < resolution:
+        raise ValueError(
+            f"the generator {generator.name} draws {generator.resolution} px, the classifier takes "
+            f"{resolution} px; give a smaller --resolution"
+        )
+    image_seed = 2 * seed + _PURPOSES[purpose]
+    digest = hashlib.sha256(rows.tobytes()).hexdigest()
+    origin = {"label_rows": digest}
+    order = synthetic_sets.Order(
+        generator, label_plan.LabelPlan(rows, "recipe", origin), len(rows), image_seed
+    )
+    facts = json.dumps([generator.fingerprint, digest, image_seed])
+    name = f"{generator.card['name']}_{hashlib.sha256(facts.encode()).hexdigest()[:12]}"
+    synthetic_sets.write_record_set(order, work / name, progress=False)
+    records = record_set.RecordSet.open(work / name)
+    return image_table.of_fold(records, "all", resolution, findings)
