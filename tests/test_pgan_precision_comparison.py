@@ -1,6 +1,7 @@
 """Verdicts on precisions by hand, and the tool on runs that are there."""
 
 import math
+import shutil
 
 import pytest
 import tiny_runs
@@ -111,6 +112,17 @@ def test_the_tool_reports_finished_runs_without_training(run_tool, finished_runs
     [row] = results.read(finished_runs / "results.jsonl")
     assert row["ratio"] == pytest.approx(math.sqrt(2.1 / 2.0 * 2.9 / 3.0))
     assert (finished_runs / "comparison.png").stat().st_size > 10_000
+
+
+def test_the_tool_shows_other_comparisons_beside(run_tool, finished_runs, capsys):
+    own, other = finished_runs / "own", finished_runs / "other"
+    for path in list(finished_runs.iterdir()):
+        shutil.copytree(path, own / path.name)
+        shutil.copytree(path, other / path.name)
+    arguments = (*_ARGUMENTS, f"--output={own}", f"--beside={other}")
+    assert run_tool("compare_precisions", *arguments) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if WITHIN in line]
+    assert [row.split("|")[1].strip() for row in rows] == ["own", "other"]
 
 
 def test_the_tool_names_a_run_that_failed(run_tool, tmp_path, capsys):

@@ -36,6 +36,9 @@ _SPREAD_FROM = flags.DEFINE_string(
     None,
     "Folder of another comparison of several seeds, whose spread judges a single pair.",
 )
+_BESIDE = flags.DEFINE_list(
+    "beside", [], "Folders of other comparisons, shown in the same table and figure."
+)
 _JOBS = flags.DEFINE_integer(
     "jobs", 1, "Runs at a time, each on its share of the processor's cores.", 1
 )
@@ -148,14 +151,18 @@ def main(argv: list[str]) -> int | None:
         others = precision_comparison.read_runs(_SPREAD_FROM.value, _DISTANCE.value)
         spread = precision_comparison.between_seed_sd(others)
     verdicts = precision_comparison.judge(runs, spread)
+    studies, tables = {output.name: runs}, {output.name: verdicts}
+    for folder in map(pathlib.Path, _BESIDE.value):
+        studies[folder.name] = precision_comparison.read_runs(folder, _DISTANCE.value)
+        tables[folder.name] = precision_comparison.judge(studies[folder.name])
     for verdict in verdicts:
         results.append(
             output / "results.jsonl",
             {"name": "precision_comparison", "study": output.name, **dataclasses.asdict(verdict)},
         )
-    picture = plots.precision_pairs({output.name: runs})
+    picture = plots.precision_pairs(studies)
     picture.savefig(output / "comparison.png")
-    print(precision_comparison.table({output.name: verdicts}))
+    print(precision_comparison.table(tables))
     print(f"figure: {output / 'comparison.png'}")
     return None
 

@@ -211,7 +211,7 @@ def precision_pairs(studies: Mapping[str, Sequence[precision_comparison.Run]]) -
     Returns:
         The figure: a colour for each precision, a line for each seed.
     """
-    from matplotlib import figure, rc_context
+    from matplotlib import figure, rc_context, ticker
 
     with rc_context({"font.size": FONT_SIZE, "axes.titlesize": FONT_SIZE + 1}):
         columns = min(len(studies), 2)
@@ -238,9 +238,9 @@ def precision_pairs(studies: Mapping[str, Sequence[precision_comparison.Run]]) -
                         xycoords=("data", "axes fraction"),
                     )  # fmt: skip
             part.set_yscale("log")
+            part.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
             part.yaxis.set_major_formatter("{x:g}")
-            part.yaxis.set_minor_formatter("{x:g}")
-            part.tick_params(axis="y", which="minor", labelsize=6)
+            part.yaxis.set_minor_formatter("")
             seeds = len({run.seed for run in runs})
             part.set_title(f"{name}, {seeds} seed{'s' * (seeds > 1)}\n", loc="left")
             part.set_xlabel("real images shown, thousands")
