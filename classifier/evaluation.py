@@ -5,6 +5,7 @@ is loaded and no TensorFlow imported.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -44,16 +45,6 @@ def groups(found: predictions.Predictions) -> dict[str, np.ndarray]:
     return chosen
 
 
-def _with_mean(evaluate):
-    """Adds the mean over the findings, where all of them are defined, as one more finding."""
-
-    def both(weights):
-        values = evaluate(weights)
-        return np.concatenate([values, values.mean(axis=1, keepdims=True)], axis=1)
-
-    return both
-
-
 @dataclasses.dataclass(frozen=True)
 class Effort:
     """How thoroughly is resampled.
@@ -82,15 +73,18 @@ def _thresholds(found: predictions.Predictions, where: str):
 
 
 def table(
-    found: predictions.Predictions,
+    runs: Sequence[predictions.Predictions],
     effort: Effort,
     thresholds: str = "validation",
     by_group: bool = True,
 ) -> list[dict[str, Any]]:
     """Every metric of every finding and group with its intervals.
 
+    Of several runs of one kind of classifier (seeds), values are means over the runs; intervals
+    are about patients, and `seed_sd` tells how the runs differ.
+
     Args:
-        found: Scores of a classifier.
+        runs: Scores of one run or several on the same images.
         effort: How thoroughly is resampled.
         thresholds: "validation", or "test" for thresholds fitted on the very images that are
             judged, as the paper's code did; rates are then too good.
@@ -98,19 +92,28 @@ def table(
 
     Returns:
         JSON rows; `value` is None where a metric is not defined, as without positives.
+
+    Raises:
+        ValueError: If the runs judged different images.
     """
-    limits = _thresholds(found, thresholds)
+    first = runs[0]
+    _require_same_images(runs)
+    limits = [_thresholds(run, thresholds) for run in runs]
     rows = []
-    for group, chosen in groups(found).items() if by_group else ((ALL, slice(None)),):
-        labels, scores = found.labels[chosen], found.scores[chosen]
-        patients = np.asarray(found.patients)[chosen]
+    for group, chosen in groups(first).items() if by_group else ((ALL, slice(None)),):
+        labels, patients = first.labels[chosen], np.asarray(first.patients)[chosen]
         units, count = resampling.by_patient(patients)
-        cases = resampling.Cases(labels, scores, units, limits, count)
+        cases = [
+            resampling.Cases(labels, run.scores[chosen], units, limit, count)
+            for run, limit in zip(runs, limits, strict=True)
+        ]
         interval = resampling.bootstrap(
-            _with_mean(cases.evaluate), count, np.random.default_rng(effort.seed),
-            effort.redraws, chunk=cases.chunk(),
+            functools.partial(resampling.evaluate_mean, cases), count,
+            np.random.default_rng(effort.seed), effort.redraws, chunk=cases[0].chunk(),
         )  # fmt: skip
-        for k, finding in enumerate([*found.findings, MEAN]):
+        alone = np.ones((count, 1))
+        each = np.array([resampling.evaluate_mean([one], alone)[..., 0] for one in cases])
+        for k, finding in enumerate([*first.findings, MEAN]):
             known = ~np.isnan(labels[:, k]) if finding != MEAN else np.ones(len(labels), bool)
             facts = {
                 "finding": finding,
@@ -118,14 +121,29 @@ def table(
                 "images": int(known.sum()),
                 "positives": int(np.nansum(labels[:, k])) if finding != MEAN else None,
                 "patients": len(set(patients[known])),
+                "runs": len(runs),
                 "redraws": effort.redraws,
                 "thresholds": thresholds,
             }
             for i, metric in enumerate(resampling.METRICS):
-                rows.append({"metric": metric, **facts, **_interval(interval, i, k)})
+                seed_sd = _number(each[:, i, k].std(ddof=1)) if len(runs) > 1 else None
+                spread = {"seed_sd": seed_sd, "each": [_number(v) for v in each[:, i, k]]}
+                rows.append({"metric": metric, **facts, **_interval(interval, i, k), **spread})
             if finding != MEAN:
-                rows += _calibration_rows(labels[:, k], scores[:, k], facts)
+                errors = [
+                    calibration.reliability(labels[:, k], run.scores[chosen][:, k]).expected_error
+                    for run in runs
+                ]
+                rows.append({"metric": "ece", **facts, "value": _number(float(np.mean(errors)))})
     return rows
+
+
+def _require_same_images(runs):
+    if not all(run.same_images(runs[0]) for run in runs):
+        raise ValueError(
+            "these classifiers were not judged on the same images and findings; to compare or "
+            "average them takes the same test set"
+        )
 
 
 def _interval(interval: resampling.Interval, i: int, k: int) -> dict[str, float | None]:
@@ -136,35 +154,36 @@ def _interval(interval: resampling.Interval, i: int, k: int) -> dict[str, float 
     return {name: _number(values[i, k]) for name, values in names.items()}
 
 
-def _calibration_rows(labels, scores, facts):
-    error = calibration.reliability(labels, scores).expected_error
-    return [{"metric": "ece", **facts, "value": _number(error)}]
-
-
 def comparison(
-    first: predictions.Predictions, second: predictions.Predictions, effort: Effort
+    first: Sequence[predictions.Predictions],
+    second: Sequence[predictions.Predictions],
+    effort: Effort,
 ) -> list[dict[str, Any]]:
     """Differences second - first of every metric and finding, with intervals and p values.
 
-    P values of a metric are adjusted by Holm's method for the number of findings.
+    P values of a metric are adjusted by Holm's method for the number of findings; the mean over
+    findings is a question of its own.
+
+    Args:
+        first: Runs of one kind of classifier.
+        second: As many of the other, on the same images.
+        effort: How thoroughly is resampled.
 
     Raises:
-        ValueError: If the two judged different images.
+        ValueError: If they judged different images.
     """
-    if not first.same_images(second):
-        raise ValueError(
-            "the two classifiers were not judged on the same images and findings; a comparison of "
-            "them needs the same test set"
-        )
+    _require_same_images([*first, *second])
     generator = np.random.default_rng(effort.seed)
+    scores = [[run.scores for run in runs] for runs in (first, second)]
+    limits = tuple([run.thresholds for run in runs] for runs in (first, second))
     found = resampling.compare(
-        first.labels, first.scores, second.scores, np.asarray(first.patients),
-        (first.thresholds, second.thresholds), generator, effort.redraws, effort.permutations,
+        first[0].labels, *scores, np.asarray(first[0].patients), limits, generator,
+        effort.redraws, effort.permutations,
     )  # fmt: skip
     rows = []
     for i, metric in enumerate(resampling.METRICS):
-        adjusted = stats.holm(found.p_value[i])
-        for k, finding in enumerate(first.findings):
+        adjusted = [*stats.holm(found.p_value[i, :-1]), found.p_value[i, -1]]
+        for k, finding in enumerate([*first[0].findings, MEAN]):
             row = {
                 "metric": metric,
                 "finding": finding,
@@ -172,11 +191,12 @@ def comparison(
                 **_interval(found.interval, i, k),
                 "p_value": _number(found.p_value[i, k]),
                 "p_holm": _number(adjusted[k]),
+                "runs": len(first),
                 "redraws": effort.redraws,
                 "permutations": effort.permutations,
             }
-            if metric == "auc":
-                row["p_delong"] = _delong(first, second, k)
+            if metric == "auc" and finding != MEAN and len(first) == 1:
+                row["p_delong"] = _delong(first[0], second[0], k)
             rows.append(row)
     return rows
 

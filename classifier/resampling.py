@@ -8,7 +8,7 @@ weight of the negatives counts; a sparse matrix takes patients to these totals.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from scipy import sparse, special
@@ -145,6 +145,23 @@ class Cases:
         return max(1, min(512, _CHUNK_BYTES // (8 * max(self.num_units, 1))))
 
 
+def with_mean(values: np.ndarray) -> np.ndarray:
+    """Adds the mean over the findings, where all of them are defined, as one more finding.
+
+    Args:
+        values: float64 [M, L, B].
+
+    Returns:
+        float64 [M, L + 1, B].
+    """
+    return np.concatenate([values, values.mean(axis=1, keepdims=True)], axis=1)
+
+
+def evaluate_mean(runs: Sequence[Cases], weights: np.ndarray) -> np.ndarray:
+    """Mean over runs of one kind (seeds), with the mean over findings: float64 [M, L + 1, B]."""
+    return with_mean(sum(cases.evaluate(weights) for cases in runs) / len(runs))
+
+
 def by_patient(patients: np.ndarray) -> tuple[np.ndarray, int]:
     """Numbers patients from 0 in the order of their names; returns int [N] and their number."""
     names, units = np.unique(np.asarray(patients), return_inverse=True)
@@ -267,10 +284,11 @@ def _nan(function, values):
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """A second classifier beside a first, on the same images.
+    """A second kind of classifier beside a first, on the same images.
 
     Attributes:
-        difference: Second minus first, float64 [len(METRICS), L].
+        difference: Second minus first, float64 [len(METRICS), L + 1]; the last of the findings is
+            their mean. Of several runs of a kind, their mean.
         interval: Of the difference, by redraws of patients.
         p_value: Two-sided, of patients whose two sets of predictions were exchanged,
             (k + 1) / (n + 1); NaN where a metric is not defined.
@@ -285,41 +303,55 @@ class Comparison:
 
 def compare(
     labels: np.ndarray,
-    first: np.ndarray,
-    second: np.ndarray,
+    first: Sequence[np.ndarray],
+    second: Sequence[np.ndarray],
     patients: np.ndarray,
-    thresholds: tuple[np.ndarray, np.ndarray],
+    thresholds: tuple[Sequence[np.ndarray], Sequence[np.ndarray]],
     generator: np.random.Generator,
     redraws: int = 10_000,
     permutations: int = 10_000,
 ) -> Comparison:
-    """Compares two classifiers on the same images by patient.
+    """Compares two kinds of classifiers on the same images by patient.
 
     Args:
         labels: [N, L], 1, 0 or NaN.
-        first: Scores of one, float [N, L].
-        second: Scores of the other.
+        first: Scores of the runs (seeds) of one kind, each float [N, L].
+        second: Of as many runs of the other.
         patients: [N], names or numbers.
-        thresholds: Of each of the two, float [L]. Decisions go with their classifier when
+        thresholds: Of the runs of each kind, each float [L]. Decisions go with their run when
             predictions are exchanged.
         generator: Randomness.
         redraws: Number of redraws for the interval.
         permutations: Number of exchanges for the p value.
+
+    Raises:
+        ValueError: If there are not as many runs of the one as of the other.
     """
+    if len(first) != len(second) or not first:
+        raise ValueError(f"as many runs of both are needed, got {len(first)} and {len(second)}")
     units, count = by_patient(patients)
-    one = Cases(labels, first, units, thresholds[0], count)
-    other = Cases(labels, second, units, thresholds[1], count)
+    one, other = (
+        [
+            Cases(labels, scores, units, limits, count)
+            for scores, limits in zip(runs, own_limits, strict=True)
+        ]
+        for runs, own_limits in zip((first, second), thresholds, strict=True)
+    )
+    chunk = one[0].chunk()
     interval = bootstrap(
-        lambda weights: other.evaluate(weights) - one.evaluate(weights),
-        count, generator, redraws, chunk=one.chunk(),
+        lambda weights: evaluate_mean(other, weights) - evaluate_mean(one, weights),
+        count, generator, redraws, chunk=chunk,
     )  # fmt: skip
     observed = interval.estimate
-    # Scores relative to their threshold, so that decisions move with their predictions.
-    arms = _Exchange(labels, first, second, units, count, thresholds)
+    exchanges = [
+        _Exchange(labels, first[i], second[i], units, count, (thresholds[0][i], thresholds[1][i]))
+        for i in range(len(first))
+    ]
     hits = np.zeros(observed.shape)
-    for start in range(0, permutations, one.chunk()):
-        size = min(one.chunk(), permutations - start)
-        difference = arms.difference(generator.integers(0, 2, (size, count)).T.astype(np.float64))
+    for start in range(0, permutations, chunk):
+        size = min(chunk, permutations - start)
+        exchanged = generator.integers(0, 2, (size, count)).T.astype(np.float64)
+        difference = with_mean(sum(e.difference(exchanged) for e in exchanges) / len(exchanges))
         # Rounding must not part equal differences.
         limit = np.abs(observed)[..., np.newaxis] * (1 - 1e-9) - 1e-12
         hits += np.sum(np.abs(difference) >= limit, axis=-1)

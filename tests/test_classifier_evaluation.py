@@ -46,7 +46,7 @@ def test_age_groups(text, group):
 
 def test_values_are_those_of_the_statistics_and_groups_those_of_the_facts():
     found = _make()
-    rows = evaluation.table(found, _EFFORT)
+    rows = evaluation.table([found], _EFFORT)
     assert {row["group"] for row in rows} == {
         "all", "sex F", "sex M", "age 0-17", "age 40-59", "view AP", "view PA"
     }  # fmt: skip
@@ -62,7 +62,7 @@ def test_values_are_those_of_the_statistics_and_groups_those_of_the_facts():
 
 
 def test_a_finding_without_positives_is_not_defined_and_neither_is_the_mean():
-    rows = evaluation.table(_make(), _EFFORT, by_group=False)
+    rows = evaluation.table([_make()], _EFFORT, by_group=False)
     for finding in ("Hernia", evaluation.MEAN):
         row = _find(rows, metric="auc", finding=finding)
         assert (row["value"], row["low"], row["sd"]) == (None, None, None)
@@ -71,7 +71,7 @@ def test_a_finding_without_positives_is_not_defined_and_neither_is_the_mean():
         _make(), findings=("Mass", "Edema"), labels=_make().labels[:, :2],
         scores=_make().scores[:, :2], thresholds=np.array([0.6, 0.6]),
     )  # fmt: skip
-    rows = evaluation.table(both, _EFFORT, by_group=False)
+    rows = evaluation.table([both], _EFFORT, by_group=False)
     aucs = [_find(rows, metric="auc", finding=name)["value"] for name in ("Mass", "Edema", "mean")]
     assert aucs[2] == pytest.approx(np.mean(aucs[:2]))
 
@@ -80,7 +80,7 @@ def test_thresholds_of_the_test_images_are_never_worse_at_the_corner():
     found = dataclasses.replace(_make(), thresholds=np.array([0.9, 0.9, np.nan]))
     distance = {}
     for where in ("validation", "test"):
-        rows = evaluation.table(found, _EFFORT, where, by_group=False)
+        rows = evaluation.table([found], _EFFORT, where, by_group=False)
         rates = [
             _find(rows, metric=name, finding="Mass")["value"]
             for name in ("sensitivity", "specificity")
@@ -90,7 +90,7 @@ def test_thresholds_of_the_test_images_are_never_worse_at_the_corner():
 
 
 def test_a_better_classifier_differs_and_the_same_one_does_not():
-    rows = evaluation.comparison(_make(1), _make(2, gain=4.0), _EFFORT)
+    rows = evaluation.comparison([_make(1)], [_make(2, gain=4.0)], _EFFORT)
     row = _find(rows, metric="auc", finding="Mass")
     assert row["difference"] == row["value"] > 0.1
     assert row["low"] > 0 and row["p_value"] == 1 / 200 and row["p_delong"] < 1e-4
@@ -98,10 +98,27 @@ def test_a_better_classifier_differs_and_the_same_one_does_not():
     assert row["p_holm"] == pytest.approx(2 / 200)
     hernia = _find(rows, metric="auc", finding="Hernia")
     assert (hernia["difference"], hernia["p_value"], hernia["p_delong"]) == (None, None, None)
-    rows = evaluation.comparison(_make(1), _make(1), _EFFORT)
+    rows = evaluation.comparison([_make(1)], [_make(1)], _EFFORT)
     assert _find(rows, metric="auc", finding="Mass")["p_value"] == 1.0
 
 
 def test_other_images_are_not_compared():
     with pytest.raises(ValueError, match="not judged on the same images"):
-        evaluation.comparison(_make(), _make(count=120), _EFFORT)
+        evaluation.comparison([_make()], [_make(count=120)], _EFFORT)
+
+
+def test_runs_of_several_seeds_are_averaged_and_their_spread_told():
+    runs = [_make(seed) for seed in (1, 2, 3)]
+    row = _find(evaluation.table(runs, _EFFORT, by_group=False), metric="auc", finding="Mass")
+    aucs = [stats.roc_auc(run.labels[:, 0], run.scores[:, 0]) for run in runs]
+    assert row["runs"] == 3
+    np.testing.assert_allclose(row["each"], aucs, atol=1e-9)
+    assert row["value"] == pytest.approx(np.mean(aucs))
+    assert row["seed_sd"] == pytest.approx(np.std(aucs, ddof=1))
+    better = [_make(seed, gain=2.0) for seed in (4, 5, 6)]
+    found = _find(evaluation.comparison(runs, better, _EFFORT), metric="auc", finding="Mass")
+    others = [stats.roc_auc(run.labels[:, 0], run.scores[:, 0]) for run in better]
+    assert found["difference"] == pytest.approx(np.mean(others) - np.mean(aucs))
+    assert found["p_value"] == 1 / 200 and "p_delong" not in found
+    with pytest.raises(ValueError, match="as many runs of both"):
+        evaluation.comparison(runs, better[:2], _EFFORT)

@@ -167,13 +167,13 @@ def test_exchange_of_predictions_equals_a_plain_loop():
 
 
 def test_comparison_sees_an_effect_and_not_its_absence():
-    thresholds = (np.array([0.5]), np.array([0.5]))
+    thresholds = ([np.array([0.5])], [np.array([0.5])])
     arguments = (thresholds, np.random.default_rng(1), 500, 999)
     labels, first, second, patients = _pair(2, 2.0)
-    strong = resampling.compare(labels, first, second, patients, *arguments)
+    strong = resampling.compare(labels, [first], [second], patients, *arguments)
     assert strong.p_value[_AUC, 0] == 1 / 1000
     assert 0 < strong.interval.low[_AUC, 0] < strong.difference[_AUC, 0]
-    same = resampling.compare(labels, first, first, patients, *arguments)
+    same = resampling.compare(labels, [first], [first], patients, *arguments)
     assert same.p_value[_AUC, 0] == 1.0
     assert same.difference[_AUC, 0] == 0.0
 
@@ -196,8 +196,8 @@ def test_intervals_cover_and_p_values_are_uniform_as_often_as_they_say():
         found = resampling.bootstrap(cases.evaluate, 300, generator, redraws=1000)
         covered["percentile"] += found.low[_AUC, 0] <= truth <= found.high[_AUC, 0]
         covered["bca"] += found.bca_low[_AUC, 0] <= truth <= found.bca_high[_AUC, 0]
-        none = (np.array([np.nan]),) * 2
-        test = resampling.compare(labels, first, second, patients, none, generator, 1, 199)
+        none = ([np.array([np.nan])],) * 2
+        test = resampling.compare(labels, [first], [second], patients, none, generator, 1, 199)
         small += test.p_value[_AUC, 0] <= 0.05
     for name, count in covered.items():
         assert 0.93 <= count / simulations <= 0.97, name

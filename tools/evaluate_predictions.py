@@ -54,7 +54,7 @@ def main(argv: list[str]) -> None:
     rows = []
     with tqdm.tqdm(total=2 * len(found) - 1, unit="table") as bar:
         for name, one in zip(names, found, strict=True):
-            own = evaluation.table(one, effort, fitted)
+            own = evaluation.table([one], effort, fitted)
             rows += [{"name": "classifier", "classifier": name, **row} for row in own]
             parts.append(f"## {name}\n")
             for group in dict.fromkeys(row["group"] for row in own):
@@ -64,7 +64,7 @@ def main(argv: list[str]) -> None:
                 )
             bar.update()
         for name, one in list(zip(names, found, strict=True))[1:]:
-            own = evaluation.comparison(found[0], one, effort)
+            own = evaluation.comparison([found[0]], [one], effort)
             facts = {"name": "comparison", "first": names[0], "second": name}
             rows += [{**facts, **row} for row in own]
             parts.append(
