@@ -216,6 +216,8 @@ def markdown(rows: Sequence[Mapping[str, Any]], group: str = ALL) -> str:
     """A table of findings by metrics, "0.81 (0.78 to 0.84)", from `table` or `comparison`."""
     rows = [row for row in rows if row.get("group", ALL) == group]
     findings = list(dict.fromkeys(row["finding"] for row in rows))
+    if len(findings) == 2:  # The mean over one finding says nothing more.
+        findings.remove(MEAN)
     metrics = list(dict.fromkeys(row["metric"] for row in rows))
     cells = {(row["finding"], row["metric"]): _cell(row) for row in rows}
     return results.markdown_table(

@@ -194,3 +194,26 @@ def oversampling(finding: str, images: int, rare: int) -> Experiment:
         {},
         "Methods",
     )
+
+
+def real_vs_synthetic(finding: str, negatives: int, positives: int) -> Experiment:
+    """Real images, as many synthetic ones, and both together.
+
+    Args:
+        finding: What is to be told from no finding.
+        negatives: Healthy images of each of the first two arms.
+        positives: Images with the finding, as well.
+    """
+    own = {pool.HEALTHY: negatives, finding: positives}
+    return Experiment(
+        "real_vs_synthetic",
+        (finding,),
+        (
+            Recipe("real", (real(own),), "real"),
+            Recipe("synthetic", (drawn(own, FIRST),), "synthetic"),
+            Recipe("both", (real(own), drawn(own, FIRST)), "real and synthetic"),
+        ),
+        (("real", "synthetic"), ("real", "both")),
+        {},
+        "Discussion",
+    )

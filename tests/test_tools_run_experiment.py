@@ -1,0 +1,149 @@
+"""Experiments as typed, with a small network in the place of DenseNet-121."""
+
+import json
+
+import pytest
+import tensorflow as tf
+import tiny_runs
+from tiny_classifiers import tiny_backbone  # noqa: F401
+
+from classifier import training
+from pgan import config, export, results
+from pgan.data import labels, phantom, record_plan, record_set, record_writer, splits
+
+pytestmark = pytest.mark.usefixtures("tiny_backbone")
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("records") / "phantom"
+    images = list(phantom.read(200, seed=3, size=32))
+    fractions = {"train": 0.5, "val": 0.25, "test": 0.25}
+    split = splits.draw(images, 1, fractions)
+    plan = record_plan.make_plan(
+        images, labels.NIH_14, 32, source="phantom", origin="phantom", split=split
+    )
+    record_writer.write_record_set(folder, plan, progress=False)
+    return record_set.RecordSet.open(folder)
+
+
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory, records):
+    """Two untrained generators of 32 px that say they were trained on the records."""
+    network = config.NetworkConfig(
+        resolution=32, findings=labels.NIH_14, latent_size=8, fmap_base=64, fmap_max=4
+    )
+    schedule = config.ScheduleConfig(stage_kimg="1", fade_kimg="1", total_kimg=7, batch_sizes="8")
+    facts = {
+        "name": records.name,
+        "fingerprint": records.fingerprint,
+        "fold": "train",
+        "fold_size": records.fold_size("train"),
+        "fold_fingerprint": records.fold_fingerprint("train"),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiny_runs, "RECORDS", facts)
+        patch.setattr(export, "_check_in_fresh_process", lambda *arguments: 0.0)
+        return [
+            tiny_runs.make_export(
+                tmp_path_factory.mktemp(f"site{seed}"), f"site{seed}", images_shown=7000,
+                network=network, schedule=schedule, seed=seed,
+            )
+            for seed in (1, 2)
+        ]  # fmt: skip
+
+
+@pytest.fixture
+def common(records, exports, tmp_path):
+    return [
+        f"--local={records.path}", f"--first={exports[0]}", f"--first_records={records.path}",
+        f"--second={exports[1]}", f"--second_records={records.path}", "--resolution=32",
+        "--weights=random", "--batch_size=4", "--max_epochs=1", "--augment=", "--redraws=50",
+        "--permutations=19", "--seeds=1,2", f"--output={tmp_path / 'out'}",
+    ]  # fmt: skip
+
+
+def test_an_experiment_goes_on_after_its_last_model_and_ends_with_a_report(
+    run_tool, common, tmp_path, monkeypatch, capsys
+):
+    arguments = ("--experiment=oversampling", "--finding=Effusion", "--images=16", "--rare=4")
+    train, trained = training.train, []
+
+    def interrupted(settings, *rest, **named):
+        if len(trained) == 4:
+            raise KeyboardInterrupt
+        trained.append(settings.seed)
+        return train(settings, *rest, **named)
+
+    monkeypatch.setattr(training, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_tool("run_experiment", *common, *arguments)
+    monkeypatch.setattr(
+        training,
+        "train",
+        lambda s, *rest, **named: trained.append(s.seed) or train(s, *rest, **named),
+    )
+    assert run_tool("run_experiment", *common, *arguments) == 0
+    assert trained == [1, 1, 1, 2, 2, 2]
+    output = tmp_path / "out"
+    rows = results.read(output / "results.jsonl")
+    auc = {
+        row["arm"]: row
+        for row in rows
+        if row["name"] == "classifier"
+        and (row["metric"], row["finding"], row["group"]) == ("auc", "Effusion", "all")
+    }
+    assert set(auc) == {"imbalanced", "repeated", "synthetic"}
+    assert all(len(row["each"]) == 2 and row["seed_sd"] is not None for row in auc.values())
+    pairs = {(row["first"], row["second"]) for row in rows if row["name"] == "comparison"}
+    assert len(pairs) == 3
+    report = (output / "report.md").read_text()
+    assert "12 synthetic: site1/1, positive" in report
+    assert "16 phantom: phantom, positive" in report  # 4 images, 4 times each
+    for name in ("roc", "metrics", "composition"):
+        assert (output / f"{name}.png").stat().st_size > 5000
+    # Other settings are another experiment.
+    assert run_tool("run_experiment", *common, *arguments, "--learning_rate=0.5") == 1
+    assert "it differs in settings" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "arms"),
+    [
+        (("--experiment=fig3", "--images=12", "--more_images=20"), 4),
+        (("--experiment=real_vs_synthetic", "--finding=Effusion", "--images=8", "--rare=4"), 3),
+    ],
+)
+def test_the_other_experiments_run(run_tool, common, tmp_path, arguments, arms):
+    assert run_tool("run_experiment", *common, *arguments, "--seeds=1") == 0
+    facts = json.loads((tmp_path / "out" / "experiment.json").read_text())
+    assert len(facts["experiment"]["recipes"]) == arms
+    assert len(list((tmp_path / "out").glob("seed1/*/predictions.npz"))) == arms
+
+
+def test_presets_give_way_to_flags(run_tool, common, tmp_path):
+    arguments = ("--experiment=real_vs_synthetic", "--finding=Effusion", "--images=8", "--rare=4")
+    more = ("--seeds=1", "--preset=adam", "--learning_rate=0.002")
+    assert run_tool("run_experiment", *common, *arguments, *more) == 0
+    settings = json.loads((tmp_path / "out" / "experiment.json").read_text())["settings"]
+    assert (settings["optimizer"], settings["learning_rate"]) == ("adam", 0.002)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (("--local_folds=train,val",), "--local_folds wants three folds"),
+        (("--local_folds=train,val,train",), "which the classifier was trained on"),
+        (("--seeds=one",), "--seeds wants whole numbers"),
+        (("--first=",), "give --first=EXPORT"),
+        (("--finding=Fracture",), "Fracture"),
+        (("--rare=90",), "Not enough images"),
+        (("--weights=/nowhere.h5",), "is no file"),
+        (("--resolution=64",), "no r0064 shards"),
+    ],
+)
+def test_bad_input_is_answered(run_tool, common, capsys, changes, message):
+    arguments = ("--experiment=real_vs_synthetic", "--finding=Effusion", "--images=8", "--rare=4")
+    assert run_tool("run_experiment", *common, *arguments, *changes) == 1
+    assert message in capsys.readouterr().err
+    assert tf.keras.mixed_precision.global_policy().name == "float32"

@@ -1,0 +1,154 @@
+"""Runs one of the paper's classifier experiments, from images to tables and figures.
+
+    python tools/run_experiment.py --experiment=fig2 --local=records/rsna \
+        --local_folds=local/train,local/val,local/test --first=exports/nih/1 \
+        --first_records=records/nih --second=exports/chexpert/1 \
+        --second_records=records/chexpert --output=experiments/fig2
+    python tools/run_experiment.py --experiment=oversampling --finding=Hernia \
+        --local=records/nih --first=exports/nih/1 --images=2000 --rare=50 \
+        --output=experiments/hernia
+
+Several seeds, resumable after every trained classifier: the same command continues. `--preset=adam`
+is a recipe without a schedule; every setting of the classifier is a flag.
+"""
+
+import logging
+import os
+import pathlib
+import sys
+
+import tqdm
+from absl import app, flags
+
+import config_flags
+from classifier import config
+
+_EXPERIMENTS = ("fig2", "fig3", "oversampling", "real_vs_synthetic")
+_EXPERIMENT = flags.DEFINE_enum("experiment", None, _EXPERIMENTS, "Which.", required=True)
+_LOCAL = flags.DEFINE_string("local", None, "The hospital's own record set.", required=True)
+_FOLDS = flags.DEFINE_list(
+    "local_folds", ["train", "val", "test"], "Its folds to train on, to validate on, to test on."
+)
+_FIRST = flags.DEFINE_string("first", None, "Export of a generator, such as exports/nih/1.")
+_FIRST_RECORDS = flags.DEFINE_string(
+    "first_records",
+    None,
+    "Record set that it was trained on: for label vectors, and to check that no test image is of "
+    "its patients.",
+)
+_SECOND = flags.DEFINE_string("second", None, "Export of another hospital's generator.")
+_SECOND_RECORDS = flags.DEFINE_string("second_records", None, "Record set of that one.")
+_OUTPUT = flags.DEFINE_string("output", None, "Folder of the results.", required=True)
+_SEEDS = flags.DEFINE_list("seeds", ["1", "2", "3"], "Seeds; every arm is trained with each.")
+_PRESET = flags.DEFINE_enum(
+    "preset", "paper", list(config.PRESETS), "Settings of the classifier that flags change."
+)
+_IMAGES = flags.DEFINE_integer(
+    "images", None, "Training images of an arm (fig2, fig3) or its healthy ones. Default: the "
+    "paper's, 1000 and 78,468.", 1,
+)  # fmt: skip
+_MORE_IMAGES = flags.DEFINE_integer(
+    "more_images", None, "Images that the second generator adds (fig3). Default 191,229.", 1
+)
+_RARE = flags.DEFINE_integer("rare", 50, "Real training images with the finding.", 1)
+_TEST_IMAGES = flags.DEFINE_integer("test_images", 6000, "Test images (fig2), 2:3.", 5)
+_FINDING = flags.DEFINE_string("finding", "Pneumonia", "Finding (oversampling, real_vs_synthetic).")
+_VALIDATION = flags.DEFINE_enum(
+    "validation", "alike", ["alike", "paper"],
+    "Validation images of arms with synthetic ones: of the same origins, or all real.",
+)  # fmt: skip
+_REDRAWS = flags.DEFINE_integer("redraws", 10_000, "Redraws of patients, for intervals.", 1)
+_PERMUTATIONS = flags.DEFINE_integer("permutations", 10_000, "Exchanges, for p values.", 1)
+
+config_flags.define(config.ClassifierConfig, skip=("seed",))
+
+
+def _settings() -> config.ClassifierConfig:
+    preset = {
+        name: value
+        for name, value in config.PRESETS[_PRESET.value].items()
+        if not flags.FLAGS[name].present
+    }
+    return config_flags.build(config.ClassifierConfig, seed=0, **preset)
+
+
+def _experiment():
+    from classifier import recipes
+
+    name, images = _EXPERIMENT.value, _IMAGES.value
+    if name == "fig2":
+        return recipes.fig2(images or 1000, _RARE.value, _TEST_IMAGES.value)
+    if name == "fig3":
+        return recipes.fig3(images or 78_468, _MORE_IMAGES.value or 191_229)
+    if name == "oversampling":
+        return recipes.oversampling(_FINDING.value, images or 1000, _RARE.value)
+    return recipes.real_vs_synthetic(_FINDING.value, images or 1000, _RARE.value)
+
+
+def _inputs(work: pathlib.Path):
+    from classifier import recipes, training_sets
+    from pgan import synthesis
+    from pgan.data import record_set
+
+    if len(_FOLDS.value) != 3:
+        raise ValueError(
+            f"--local_folds wants three folds such as train,val,test; got {_FOLDS.value}"
+        )
+    sites = {}
+    for role, export, records in (
+        (recipes.FIRST, _FIRST.value, _FIRST_RECORDS.value),
+        (recipes.SECOND, _SECOND.value, _SECOND_RECORDS.value),
+    ):
+        if export:
+            generator = synthesis.load(export)
+            collection = record_set.RecordSet.open(records) if records else None
+            fold = generator.card["training_records"].get("fold", "train")
+            sites[role] = training_sets.Site(generator, collection, fold)
+            if collection is None:
+                print(
+                    f"Warning: without --{role}_records it cannot be checked that no test image is "
+                    f"of a patient that {generator.name} was trained on.",
+                    file=sys.stderr,
+                )
+    local = record_set.RecordSet.open(_LOCAL.value)
+    return training_sets.Inputs(local, tuple(_FOLDS.value), sites, work)
+
+
+def main(argv: list[str]) -> None:
+    """Runs the tool; see the module's docstring."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
+    if not all(seed.isdigit() for seed in _SEEDS.value):
+        raise ValueError(f"--seeds wants whole numbers such as 1,2,3; got {_SEEDS.value}")
+    settings = _settings()
+    from classifier import evaluation, experiments
+
+    output = pathlib.Path(_OUTPUT.value)
+    plan = experiments.Plan(
+        _experiment(),
+        settings,
+        tuple(map(int, _SEEDS.value)),
+        _VALIDATION.value == "paper",
+        evaluation.Effort(_REDRAWS.value, _PERMUTATIONS.value),
+    )
+    inputs = _inputs(output / "synthetic")
+    total = len(plan.seeds) * len(plan.experiment.recipes)
+    with tqdm.tqdm(total=total, desc=plan.experiment.name, unit="model") as bar:
+        experiments.run(plan, inputs, output, bar.update)
+    print((output / "report.md").read_text())
+    print(f"report and figures: {output}")
+
+
+def _run(argv: list[str]) -> int | None:
+    """Turns errors that a user can mend into one message instead of a traceback."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("classifier").setLevel(logging.INFO)
+    try:
+        return main(argv)
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    app.run(_run)
