@@ -32,6 +32,17 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
     raise ValueError(f"--strategy must be one_device, mirrored, multi_worker or tpu; got {name!r}")
 
 
+def input_options() -> tf.distribute.InputOptions | None:
+    """How batches get to the replicas: where there is only the CPU, they are there already.
+
+    The iterator that fetches them to devices has a tuner of its own, which cannot be turned off and
+    holds up every new stage (see `pgan.data.record_reader`).
+    """
+    if tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"):
+        return None
+    return tf.distribute.InputOptions(experimental_fetch_to_device=False)
+
+
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process writes the run folder: worker 0, or the only one."""
     resolver = strategy.cluster_resolver

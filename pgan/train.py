@@ -317,7 +317,9 @@ class _Trainer:
 
         self._snapshots.enter(phase)
         self._distances.enter(phase)
-        dataset = self._strategy.distribute_datasets_from_function(pipeline)
+        dataset = self._strategy.distribute_datasets_from_function(
+            pipeline, distribute.input_options()
+        )
         step, batches = self._steps.build(phase), iter(dataset)
         self._entered = time.monotonic()
         return step, batches

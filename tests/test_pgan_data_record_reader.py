@@ -162,3 +162,9 @@ def test_no_python_runs_in_the_pipeline(records):
     graph = dataset._as_serialized_graph().numpy()
     assert b"TFRecordDataset" in graph
     assert b"PyFunc" not in graph
+
+
+def test_a_stream_that_is_given_up_need_not_wait_for_the_tuner(tmp_path):
+    records = tiny_records.build(tmp_path / "records")
+    dataset = record_reader.training_dataset(records, 8, "train", batch_size=4, seed=1)
+    assert dataset.options().autotune.enabled is False

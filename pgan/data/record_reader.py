@@ -199,6 +199,10 @@ def _decode_batches(
 def _options() -> tf.data.Options:
     options = tf.data.Options()
     options.deterministic = True
+    # TensorFlow's tuner sleeps between its looks, up to a minute in long runs, and an iterator
+    # that is given up waits for it: at every new stage, and at the end. It would gain a third
+    # where PNG is decoded, which is far more than any training step asks for.
+    options.autotune.enabled = False
     # Pipelines are shared out by num_pipelines; a strategy must not cut them up once more.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return options
