@@ -122,7 +122,6 @@ def train(
             f"--init_from starts a new run, but {run_dir} already holds one; leave --init_from "
             "out to continue it, or give another --run_dir"
         )
-    _LOG.info(hardware.advice(settings.precision, settings.strategy))
     if settings.strategy == "multi_worker":
         _LOG.info("waiting for the other workers of TF_CONFIG")
     strategy = distribute.make_strategy(settings.strategy)
@@ -135,6 +134,7 @@ def train(
     log = folder.logging_to_file() if trainer.chief else contextlib.nullcontext()
     # Listening begins after the strategy exists: TensorFlow's takes SIGTERM for itself.
     with log, stop.listening():
+        _LOG.info(hardware.advice(settings.precision, settings.strategy))
         trainer.prepare(init_from)
         try:
             return trainer.run(stop)
