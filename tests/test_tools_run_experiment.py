@@ -19,7 +19,7 @@ def records(tmp_path_factory):
     folder = tmp_path_factory.mktemp("records") / "phantom"
     images = list(phantom.read(200, seed=3, size=32))
     fractions = {"train": 0.5, "val": 0.25, "test": 0.25}
-    split = splits.draw(images, 1, fractions)
+    split = splits.draw(images, 8, fractions)  # every fold has effusion and pneumonia
     plan = record_plan.make_plan(
         images, labels.NIH_14, 32, source="phantom", origin="phantom", split=split
     )
@@ -110,6 +110,7 @@ def test_an_experiment_goes_on_after_its_last_model_and_ends_with_a_report(
 @pytest.mark.parametrize(
     ("arguments", "arms"),
     [
+        (("--experiment=fig2", "--images=16", "--rare=2", "--test_images=2"), 2),
         (("--experiment=fig3", "--images=12", "--more_images=20"), 4),
         (("--experiment=real_vs_synthetic", "--finding=Effusion", "--images=8", "--rare=4"), 3),
     ],

@@ -51,7 +51,9 @@ _MORE_IMAGES = flags.DEFINE_integer(
     "more_images", None, "Images that the second generator adds (fig3). Default 191,229.", 1
 )
 _RARE = flags.DEFINE_integer("rare", 50, "Real training images with the finding.", 1)
-_TEST_IMAGES = flags.DEFINE_integer("test_images", 6000, "Test images (fig2), 2:3.", 5)
+_TEST_IMAGES = flags.DEFINE_integer(
+    "test_images", 6000, "Test images (fig2), healthy to pneumonia 2:3.", 2
+)
 _FINDING = flags.DEFINE_string("finding", "Pneumonia", "Finding (oversampling, real_vs_synthetic).")
 _VALIDATION = flags.DEFINE_enum(
     "validation", "alike", ["alike", "paper"],
