@@ -219,7 +219,7 @@ def markdown(rows: Sequence[Mapping[str, Any]], group: str = ALL) -> str:
     if len(findings) == 2:  # The mean over one finding says nothing more.
         findings.remove(MEAN)
     metrics = list(dict.fromkeys(row["metric"] for row in rows))
-    cells = {(row["finding"], row["metric"]): _cell(row) for row in rows}
+    cells = {(row["finding"], row["metric"]): cell(row) for row in rows}
     return results.markdown_table(
         ["finding", *metrics],
         [
@@ -229,7 +229,8 @@ def markdown(rows: Sequence[Mapping[str, Any]], group: str = ALL) -> str:
     )
 
 
-def _cell(row: Mapping[str, Any]) -> str:
+def cell(row: Mapping[str, Any]) -> str:
+    """Such as "0.81 (0.78 to 0.84), p 0.02" of a row; "not defined" where it has no value."""
     if row["value"] is None:
         return "not defined"
     text = f"{row['value']:.3f}"

@@ -3,7 +3,7 @@
 <output>/experiment.json            what is run; another experiment is refused
 <output>/synthetic/                 record sets that the generators drew
 <output>/seed1/real/                weights and history of an arm
-<output>/seed1/real/predictions.npz its scores of the test images
+<output>/seed1/real/predictions.npz its scores of the test images; attacks/ those of attacked ones
 <output>/results.jsonl, report.md   tables and comparisons
 <output>/*.png                      figures
 """
@@ -24,12 +24,15 @@ from classifier import (
     plots,
     predictions,
     recipes,
+    robustness,
     training,
+    training_diversity,
     training_sets,
 )
 from pgan import results, run_folder
 
 _LOG = logging.getLogger(__name__)
+_SIMILARITY = "pair_similarity.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +43,8 @@ class Plan:
         experiment: Arms, test images, comparisons.
         settings: Of the classifiers; their seed is that of the run.
         seeds: One run of each arm for each.
-        real_validation: Whether arms with synthetic images are validated on real ones, as in the
-            paper.
+        real_validation: Whether all arms are validated on the whole real validation fold, as in
+            the paper; else each on a fifth as many images of its own recipe.
         effort: How thoroughly is resampled.
     """
 
@@ -96,42 +99,73 @@ def run(
     test = training_sets.test_images(experiment, inputs, size, findings, seed=0)
     _LOG.info("%d test images of %d patients", len(test), len(set(test.patients)))
     found: dict[str, list[predictions.Predictions]] = collections.defaultdict(list)
-    composition: dict[str, dict[str, int]] = {}
+    folders: dict[str, list[pathlib.Path]] = collections.defaultdict(list)
     for seed in plan.seeds:
         for recipe in experiment.recipes:
             folder = output / f"seed{seed}" / recipe.name
-            if not (folder / "predictions.npz").exists():
-                _train_and_predict(plan, recipe, inputs, seed, test, findings, folder)
-            scores = predictions.load(folder / "predictions.npz")
-            found[recipe.name].append(scores)
-            composition[recipe.name] = scores.about["composition"]
+            if not _complete(folder, experiment):
+                _train_and_judge(plan, recipe, inputs, seed, test, findings, folder)
+            found[recipe.name].append(predictions.load(folder / "predictions.npz"))
+            folders[recipe.name].append(folder)
             on_model()
-    rows = _rows(plan, found)
-    results.write(output / "results.jsonl", rows)
-    run_folder.write_atomically(output / "report.md", _report(plan, rows, composition, test))
+    return _finish(plan, found, folders, output)
+
+
+def _complete(folder, experiment):
+    """Whether everything that is made from images and models is there."""
+    wanted = [folder / "predictions.npz"]
+    wanted += [folder / "attacks" / f"{attack.name}.npz" for attack in experiment.attacks]
+    wanted += [folder / _SIMILARITY] if experiment.pairs else []
+    return all(path.exists() for path in wanted)
+
+
+def _finish(plan, found, folders, output):
+    """Rows, report and figures, from files alone."""
+    experiment = plan.experiment
     titles = {recipe.name: recipe.title for recipe in experiment.recipes}
+    rows = _rows(plan, found)
+    composition = {arm: runs[0].about["composition"] for arm, runs in found.items()}
     figures = {
         "roc": plots.roc_curves(found, titles),
         "metrics": plots.metric_bars(rows, titles),
         "composition": plots.composition(composition, titles),
     }
+    more = []
+    if experiment.attacks:
+        attacked = {arm: [f / "attacks" for f in own] for arm, own in folders.items()}
+        own = robustness.rows(experiment, found, attacked, plan.effort)
+        rows += _with_facts(plan, own)
+        more.append(f"## Under attack\n\n{robustness.markdown(own, titles)}")
+        figures["robustness"] = plots.robustness(robustness.curves(own), titles)
+    if experiment.pairs:
+        paths = {arm: [f / _SIMILARITY for f in own] for arm, own in folders.items()}
+        own = training_diversity.rows(paths, plan.seeds)
+        rows += _with_facts(plan, own)
+        more.append(
+            "## Likeness of the training images with a finding\n\n"
+            f"{own[0]['metric']} of random pairs of different patients; lower is more diverse.\n\n"
+            f"{training_diversity.markdown(own, titles)}\n"
+        )
+        values = {arm: training_diversity.values(own) for arm, own in paths.items()}
+        figures["diversity"] = plots.pair_similarities(values, titles, own[0]["metric"])
+    results.write(output / "results.jsonl", rows)
+    report = "\n".join([_report(plan, rows, composition, found), *more])
+    run_folder.write_atomically(output / "report.md", report)
     for name, figure in figures.items():
         figure.savefig(output / f"{name}.png")
     return rows
 
 
-def _train_and_predict(plan, recipe, inputs, seed, test, findings, folder):
+def _train_and_judge(plan, recipe, inputs, seed, test, findings, folder):
     size = plan.settings.resolution
     arguments = (recipe, inputs, size, findings, seed)
     images = training_sets.training_images(*arguments)
-    synthetic = any(part.synthetic for part in recipe.parts)
-    validation = training_sets.validation_images(
-        *arguments, always_real=plan.real_validation or not synthetic
-    )
+    validation = training_sets.validation_images(*arguments, always_real=plan.real_validation)
     composition = _composition(images)
     _LOG.info("seed %d, %s: %s", seed, recipe.name, composition)
+    settings = dataclasses.replace(plan.settings, seed=seed, **recipe.settings)
     trained = training.train(
-        dataclasses.replace(plan.settings, seed=seed), images, validation, folder,
+        settings, images, validation, folder,
         {"experiment": plan.experiment.name, "arm": recipe.name, "composition": composition},
         verbose=0,
     )  # fmt: skip
@@ -144,14 +178,15 @@ def _train_and_predict(plan, recipe, inputs, seed, test, findings, folder):
         "epochs": trained.facts["epochs"],
         "initial_weights": trained.facts["initial_weights"],
     }
-    scores = training.predict(trained.classifier, test)
-    predictions.save(
-        predictions.Predictions(
-            tuple(findings), test.labels, scores, trained.thresholds, test.image_ids,
-            test.patients, test.facts, about,
-        ),
-        folder / "predictions.npz",
+    clean = predictions.Predictions(
+        tuple(findings), test.labels, training.predict(trained.classifier, test),
+        trained.thresholds, test.image_ids, test.patients, test.facts, about,
     )  # fmt: skip
+    predictions.save(clean, folder / "predictions.npz")
+    if plan.experiment.attacks:
+        robustness.judge(trained, test, plan.experiment.attacks, clean, folder / "attacks")
+    if plan.experiment.pairs:
+        training_diversity.measure(images, plan.experiment.pairs, seed, folder / _SIMILARITY)
 
 
 def _composition(table: image_table.ImageTable) -> dict[str, int]:
@@ -172,6 +207,10 @@ def _rows(plan, found):
     for first, second in plan.experiment.comparisons:
         own = evaluation.comparison(found[first], found[second], plan.effort)
         rows += [{"name": "comparison", "first": first, "second": second, **row} for row in own]
+    return _with_facts(plan, rows)
+
+
+def _with_facts(plan, rows):
     facts = {
         "experiment": plan.experiment.name,
         "figure": plan.experiment.figure,
@@ -181,16 +220,17 @@ def _rows(plan, found):
     return [{**row, **facts} for row in rows]
 
 
-def _report(plan, rows, composition, test):
+def _report(plan, rows, composition, found):
     experiment = plan.experiment
     seeds = ", ".join(map(str, plan.seeds))
+    test = next(iter(found.values()))[0]
     patients = len(set(test.patients))
     parts = [
         f"# {experiment.name} ({experiment.figure} of the paper)\n",
         f"DenseNet-121 from {plan.settings.weights} weights on {plan.settings.resolution} px, "
-        f"seeds {seeds}; {len(test):,} test images of {patients:,} patients. Values are means "
-        f"over the seeds with 95 % intervals of {plan.effort.redraws:,} redraws of patients; p "
-        f"values by {plan.effort.permutations:,} exchanges of patients' predictions, before "
+        f"seeds {seeds}; {len(test.image_ids):,} test images of {patients:,} patients. Values are "
+        f"means over the seeds with 95 % intervals of {plan.effort.redraws:,} redraws of patients; "
+        f"p values by {plan.effort.permutations:,} exchanges of patients' predictions, before "
         "Holm's correction (in results.jsonl, with the spread over seeds).\n",
     ]
     for recipe in experiment.recipes:

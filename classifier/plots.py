@@ -1,4 +1,4 @@
-"""Figures of classifiers: ROC curves, metrics with intervals, where images came from."""
+"""Figures of classifiers: ROC curves, metrics, where images came from, attacks, likeness."""
 
 from __future__ import annotations
 
@@ -149,4 +149,75 @@ def composition(
         part.set_xlabel("training images")
         part.legend(frameon=False, fontsize=FONT_SIZE - 1, bbox_to_anchor=(0.5, 1.0),
                     loc="lower center", ncols=2)  # fmt: skip
+        return drawing
+
+
+def robustness(
+    curves: Mapping[tuple[str, str, str], Sequence[Sequence[float]]], titles: Mapping[str, str]
+) -> figure.Figure:
+    """Draws metrics against the strength of attacks with 95 % intervals (fig S3).
+
+    Args:
+        curves: {(metric, attack, arm): [strengths, values, lower ends, upper ends]}.
+        titles: Of the arms.
+
+    Returns:
+        The figure: a row for each metric, a column for each attack.
+    """
+    from matplotlib import figure, rc_context
+
+    metrics = list(dict.fromkeys(metric for metric, _, _ in curves))
+    kinds = list(dict.fromkeys(kind for _, kind, _ in curves))
+    with rc_context({"font.size": FONT_SIZE}):
+        drawing = figure.Figure(
+            (3.4 * len(kinds), 2.6 * len(metrics)), dpi=150, layout="constrained"
+        )
+        parts = drawing.subplots(len(metrics), len(kinds), squeeze=False, sharex=True, sharey="row")
+        for (metric, kind, arm), (strengths, values, low, high) in curves.items():
+            part = parts[metrics.index(metric), kinds.index(kind)]
+            colour = COLOURS[list(titles).index(arm) % len(COLOURS)]
+            part.plot(strengths, values, color=colour, marker="o", ms=3, label=titles[arm])
+            part.fill_between(strengths, low, high, color=colour, alpha=0.15, lw=0)
+        for part, kind in zip(parts[0], kinds, strict=True):
+            part.set_title(f"{kind.upper()} on the test images")
+        for row, metric in zip(parts, metrics, strict=True):
+            row[0].set_ylabel("AUC" if metric == "auc" else metric)
+            row[0].set_ylim(0, 1)
+        for part in parts[-1]:
+            part.set_xlabel("largest change of a pixel, grey levels of 255")
+        parts[0, 0].legend(frameon=False, title="trained", loc="lower left")
+        return drawing
+
+
+def pair_similarities(
+    values: Mapping[str, Mapping[str, np.ndarray]], titles: Mapping[str, str], metric: str
+) -> figure.Figure:
+    """Draws how alike random pairs of training images with a finding are (Fig 2A).
+
+    Args:
+        values: {arm: {finding: float [P]}}.
+        titles: Of the arms.
+        metric: Name of the values.
+
+    Returns:
+        The figure: a part for each finding, a histogram for each arm, its mean as a line.
+    """
+    from matplotlib import figure, rc_context
+
+    findings = list(next(iter(values.values())))
+    with rc_context({"font.size": FONT_SIZE}):
+        drawing = figure.Figure((3.6 * len(findings), 2.8), dpi=150, layout="constrained")
+        parts = drawing.subplots(1, len(findings), squeeze=False)[0]
+        for part, finding in zip(parts, findings, strict=True):
+            own = {arm: found[finding] for arm, found in values.items() if len(found[finding])}
+            edges = np.linspace(*np.percentile(np.concatenate(list(own.values())), (0, 100)), 41)
+            for arm, found in own.items():
+                colour = COLOURS[list(titles).index(arm) % len(COLOURS)]
+                label = f"{titles[arm]}: {found.mean():.2f} ± {found.std(ddof=1):.2f}"
+                part.hist(found, edges, density=True, color=colour, alpha=0.45, label=label)
+                part.axvline(found.mean(), color=colour, lw=1.2)
+            part.set_title(finding, loc="left")
+            part.set_xlabel(f"{metric} of random pairs")
+            part.set_ylabel("density")
+            part.legend(frameon=False, fontsize=FONT_SIZE - 1)
         return drawing

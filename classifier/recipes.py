@@ -6,7 +6,8 @@ paper's pool. A new experiment is a few lines here.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pgan.data import labels, pool
 
@@ -64,11 +65,33 @@ class Recipe:
         name: Short, also the name of its folder.
         parts: The training images.
         title: For figures.
+        settings: Fields of the classifier's configuration in which this arm differs.
     """
 
     name: str
     parts: tuple[Part, ...]
     title: str
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Attack:
+    """An attack on the test images (see `classifier.adversarial`).
+
+    Attributes:
+        kind: "fgsm" or "pgd".
+        epsilon: Largest change of a pixel in grey levels.
+        steps: Steps of pgd.
+    """
+
+    kind: str
+    epsilon: float
+    steps: int = 1
+
+    @property
+    def name(self) -> str:
+        """Such as "pgd_2", also the name of a file."""
+        return f"{self.kind}_{self.epsilon:g}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +105,9 @@ class Experiment:
         comparisons: Pairs of arms, (first, second), of which differences are tested.
         test: Test images of each class; empty for the whole fold.
         figure: Of the paper.
+        attacks: Under which the test images are judged once more.
+        pairs: Pairs of training images of which the similarity is measured, for each finding and
+            arm; 0 for none.
     """
 
     name: str
@@ -90,6 +116,8 @@ class Experiment:
     comparisons: tuple[tuple[str, str], ...]
     test: dict[str, int]
     figure: str
+    attacks: tuple[Attack, ...] = ()
+    pairs: int = 0
 
 
 def real(counts: Mapping[str, int], source: str = LOCAL, repeat: int = 1) -> Part:
@@ -111,7 +139,7 @@ def fig2(images: int = 1000, rare: int = 50, test: int = 6000) -> Experiment:
     """A hospital with few cases of pneumonia, alone and with the images of two generators.
 
     The paper's numbers (fig. 2): 950 healthy and 50 with pneumonia, against 450 and 50 real with
-    400 and 100 synthetic; 6000 test images at 2:3.
+    400 and 100 synthetic; 6000 test images at 2:3; 2450 pairs of images with pneumonia.
 
     Args:
         images: Of each training set.
@@ -133,6 +161,7 @@ def fig2(images: int = 1000, rare: int = 50, test: int = 6000) -> Experiment:
         (("real", "augmented"),),
         dict(zip((healthy, ill), pool.apportion(test, (2, 3)), strict=True)),
         "Fig 2",
+        pairs=2450,
     )
 
 
@@ -216,4 +245,47 @@ def real_vs_synthetic(finding: str, negatives: int, positives: int) -> Experimen
         (("real", "synthetic"), ("real", "both")),
         {},
         "Discussion",
+    )
+
+
+def adversarial(
+    finding: str,
+    negatives: int,
+    positives: int,
+    test: int,
+    epsilons: Sequence[float] = (0.5, 1.0, 2.0, 4.0, 8.0),
+    epsilon: float = 4.0,
+    steps: int = 10,
+) -> Experiment:
+    """The same real images, learned as they are and under attack (fig. S3).
+
+    All arms are judged on clean and on attacked test images, each classifier on attacks of its own
+    (white box).
+
+    Args:
+        finding: What is to be told from no finding.
+        negatives: Healthy training images.
+        positives: Training images with the finding.
+        test: Test images, half of them healthy, half with the finding.
+        epsilons: Strengths of the attacks on the test images, in grey levels.
+        epsilon: Strength of those in training.
+        steps: Steps of pgd on the test images.
+    """
+    own = (real({pool.HEALTHY: negatives, finding: positives}),)
+    halves = pool.apportion(test, (1, 1))
+    arms = [Recipe("plain", own, "as it is", {"attack": "none"})]
+    for kind, title in (("fgsm", "under FGSM"), ("pgd", "under PGD")):
+        arms.append(Recipe(kind, own, title, {"attack": kind, "attack_epsilon": epsilon}))
+    return Experiment(
+        "adversarial",
+        (finding,),
+        tuple(arms),
+        (("plain", "fgsm"), ("plain", "pgd")),
+        dict(zip((pool.HEALTHY, finding), halves, strict=True)),
+        "fig S3",
+        attacks=tuple(
+            Attack(kind, float(strength), steps if kind == "pgd" else 1)
+            for kind in ("fgsm", "pgd")
+            for strength in epsilons
+        ),
     )

@@ -10,12 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 from classifier import config as config_lib
-from classifier import image_table, losses, model, pipeline, stats
-from pgan import distribute, run_folder
+from classifier import curves, image_table, losses, model, pipeline, stats
+from pgan import distribute, plots, run_folder
 
 _LOG = logging.getLogger(__name__)
 _FINISHED = "classifier.json"
 _BEST = "best.weights.h5"
+_SHEET = 8  # images of augmented.png
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +45,7 @@ class _Progress(tf.keras.callbacks.Callback):
         super().__init__()
         self._settings, self._folder = settings, folder
         self._resume = folder / "resume"
-        self.history: list[dict[str, float]] = []
+        self.history: list[dict[str, float | None]] = []
         path = folder / "history.json"
         if path.exists():
             self.history = json.loads(path.read_text())
@@ -75,7 +76,10 @@ class _Progress(tf.keras.callbacks.Callback):
             raise ValueError(
                 f"the loss is not finite in epoch {epoch + 1}; give a smaller --learning_rate"
             )
-        self.history.append({name: float(value) for name, value in logs.items()})
+        # An AUC without positives is not defined, which JSON has no number for.
+        self.history.append(
+            {name: float(value) if np.isfinite(value) else None for name, value in logs.items()}
+        )
         if self.best == len(self.history) - 1:
             beside = self._folder / ("new." + _BEST)
             self.model.save_weights(str(beside))
@@ -159,6 +163,7 @@ def train(
         classifier.compile(
             optimizer=_optimizer(settings),
             loss=losses.MaskedLoss(settings.loss == "focal", *weights),
+            metrics=[curves.ScoreHistogram(len(training.findings))],
         )
     progress = _Progress(settings, folder)
     done = len(progress.history)
@@ -187,16 +192,47 @@ def _fit(classifier, settings, training, validation, folder, progress, verbose):
         training, settings.batch_size, settings.seed, len(progress.history), settings.augment
     )
     progress.restore(classifier)
+    if not progress.history:
+        _write_sheet(training, settings, folder)
     board = tf.keras.callbacks.TensorBoard(str(folder), write_graph=False)
     classifier.fit(
         batches,
         epochs=settings.max_epochs,
         initial_epoch=len(progress.history),
         validation_data=pipeline.in_order(validation, 4 * settings.batch_size),
-        callbacks=[progress, board],
+        callbacks=[progress, board, _CurveWriter(folder)],
         verbose=verbose,
         shuffle=False,
     )
+
+
+class _CurveWriter(tf.keras.callbacks.Callback):
+    """Precision-recall curves of the validation images in TensorBoard."""
+
+    def __init__(self, folder: pathlib.Path):
+        super().__init__()
+        self._writer = tf.summary.create_file_writer(str(folder / "validation"))
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes the curves: at the end of an epoch the histogram is of the validation."""
+        (histogram,) = [m for m in self.model.metrics if isinstance(m, curves.ScoreHistogram)]
+        with self._writer.as_default():
+            curves.write(histogram.counts.numpy(), self.model.findings, epoch)
+        self._writer.flush()
+
+
+def _write_sheet(training, settings, folder):
+    """augmented.png: some images as they are, and as they are changed twice."""
+    count = min(_SHEET, settings.batch_size)
+    plain = pipeline.Batches(training, count, settings.seed)[0][0]
+    rows, names = [plain], ["as it is"]
+    for number in (1, 2) if settings.augment else ():
+        augment = pipeline.augmenter(settings.augment, settings.seed + 10 * number)
+        rows.append(augment(plain, training=True).numpy())
+        names.append(f"draw {number}")
+    rows = [np.clip(np.rint(row[..., 0]), 0, 255).astype(np.uint8) for row in rows]
+    title = f"augmentation: {', '.join(settings.augment) or 'none'}"
+    plots.image_grid(rows, names, title).save(folder / "augmented.png")
 
 
 def predict(classifier: model.Classifier, table: image_table.ImageTable) -> np.ndarray:

@@ -101,8 +101,9 @@ def validation_images(
 ) -> image_table.ImageTable:
     """Validation images of a recipe: so many fewer, of the same classes and origins.
 
-    Real ones come from the validation fold; synthetic ones are drawn from other latents. A hospital
-    that uses synthetic images because it has few of a finding has few to validate with, too.
+    Real ones come from the validation fold, as many as it has if it has fewer; synthetic ones are
+    drawn from other latents. A hospital that uses synthetic images because it has few of a finding
+    has few to validate with, too.
 
     Args:
         recipe: Which images.
@@ -115,12 +116,13 @@ def validation_images(
     """
     if always_real:
         return image_table.of_fold(inputs.local, inputs.folds[1], resolution, findings)
-    parts = [
-        dataclasses.replace(
-            part, counts={k: max(1, round(share * n)) for k, n in part.counts.items()}, repeat=1
-        )
-        for part in recipe.parts
-    ]
+    pool = pool_lib.Pool.of_records(inputs.local, inputs.folds[1])
+    parts = []
+    for part in recipe.parts:
+        counts = {word: max(1, round(share * count)) for word, count in part.counts.items()}
+        if not part.synthetic:
+            counts = {w: min(n, max(1, int(pool.members(w).sum()))) for w, n in counts.items()}
+        parts.append(dataclasses.replace(part, counts=counts, repeat=1))
     return _images(parts, inputs, resolution, findings, seed, inputs.folds[1], "val")
 
 

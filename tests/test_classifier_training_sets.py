@@ -85,6 +85,15 @@ def test_other_seeds_and_validation_give_other_images(inputs):
     assert set(tables[2].image_ids) - synthetic[2] <= set(inputs.local.record_ids("test"))
 
 
+def test_validation_takes_a_fifth_of_the_recipe_or_what_the_fold_has(inputs):
+    recipe = _recipe(recipes.real({pool.HEALTHY: 500}))
+    fold = pool.Pool.of_records(inputs.local, "val")
+    few = training_sets.validation_images(recipe, inputs, 8, _FINDINGS, seed=1, share=0.004)
+    assert len(few) == 2
+    most = training_sets.validation_images(recipe, inputs, 8, _FINDINGS, seed=1)
+    assert len(most) == fold.members(pool.HEALTHY).sum() < 100
+
+
 def test_validation_may_be_all_real_images_as_in_the_paper(inputs):
     arguments = (_BOTH, inputs, 8, _FINDINGS, 1)
     table = training_sets.validation_images(*arguments, always_real=True)

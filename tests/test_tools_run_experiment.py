@@ -2,12 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 import tensorflow as tf
 import tiny_runs
 from tiny_classifiers import tiny_backbone  # noqa: F401
 
-from classifier import training
+from classifier import model, predictions, training
 from pgan import config, export, results
 from pgan.data import labels, phantom, record_plan, record_set, record_writer, splits
 
@@ -110,7 +111,6 @@ def test_an_experiment_goes_on_after_its_last_model_and_ends_with_a_report(
 @pytest.mark.parametrize(
     ("arguments", "arms"),
     [
-        (("--experiment=fig2", "--images=16", "--rare=2", "--test_images=2"), 2),
         (("--experiment=fig3", "--images=12", "--more_images=20"), 4),
         (("--experiment=real_vs_synthetic", "--finding=Effusion", "--images=8", "--rare=4"), 3),
     ],
@@ -120,6 +120,64 @@ def test_the_other_experiments_run(run_tool, common, tmp_path, arguments, arms):
     facts = json.loads((tmp_path / "out" / "experiment.json").read_text())
     assert len(facts["experiment"]["recipes"]) == arms
     assert len(list((tmp_path / "out").glob("seed1/*/predictions.npz"))) == arms
+
+
+def test_attacked_images_are_judged_by_all_arms_and_not_twice(
+    run_tool, common, tmp_path, monkeypatch
+):
+    arguments = (
+        "--experiment=adversarial", "--finding=Effusion", "--images=8", "--rare=4", "--seeds=1",
+        "--test_images=10", "--strengths=1,32", "--attack_epsilon=8", "--attack_steps=2",
+    )  # fmt: skip
+    assert run_tool("run_experiment", *common, *arguments) == 0
+    output = tmp_path / "out"
+    kept = {arm: json.loads((output / f"seed1/{arm}/classifier.json").read_text())["settings"]
+            for arm in ("plain", "fgsm", "pgd")}  # fmt: skip
+    assert {arm: own["attack"] for arm, own in kept.items()} == {
+        "plain": "none", "fgsm": "fgsm", "pgd": "pgd"
+    }  # fmt: skip
+    rows = [row for row in results.read(output / "results.jsonl") if row["name"] == "robustness"]
+    conditions = {(row["attack"], row["epsilon"]) for row in rows}
+    assert conditions == {("none", 0), ("fgsm", 1), ("fgsm", 32), ("pgd", 1), ("pgd", 32)}
+    auc = {
+        (row["arm"], row["attack"], row["epsilon"]): row["value"]
+        for row in rows
+        if (row["metric"], row["finding"]) == ("auc", "Effusion")
+    }
+    # The classifiers' own gradient was used: a strong attack leaves less than a weak one.
+    assert auc["plain", "fgsm", 32] < auc["plain", "fgsm", 1] <= auc["plain", "none", 0]
+    clean = predictions.load(output / "seed1/plain/predictions.npz")
+    attacked = predictions.load(output / "seed1/plain/attacks/pgd_32.npz")
+    assert attacked.same_images(clean) and not np.allclose(attacked.scores, clean.scores)
+    assert attacked.about["attack"] == {"kind": "pgd", "epsilon": 32.0, "steps": 10}
+    report = (output / "report.md").read_text()
+    assert "### auc under pgd" in report and "### accuracy under fgsm" in report
+    assert (output / "robustness.png").stat().st_size > 5000
+    # A missing file is made again, the others are kept.
+    (output / "seed1/plain/attacks/pgd_32.npz").unlink()
+    before = (output / "seed1/plain/attacks/pgd_1.npz").stat().st_mtime_ns
+    monkeypatch.setattr(model.Classifier, "fit", None)
+    assert run_tool("run_experiment", *common, *arguments) == 0
+    assert (output / "seed1/plain/attacks/pgd_1.npz").stat().st_mtime_ns == before
+    again = predictions.load(output / "seed1/plain/attacks/pgd_32.npz")
+    np.testing.assert_array_equal(again.scores, attacked.scores)
+
+
+def test_fig2_shows_how_alike_the_images_with_pneumonia_are(run_tool, common, tmp_path):
+    arguments = ("--experiment=fig2", "--images=16", "--rare=2", "--test_images=2", "--seeds=1")
+    assert run_tool("run_experiment", *common, *arguments) == 0
+    output = tmp_path / "out"
+    rows = [row for row in results.read(output / "results.jsonl") if row["name"] == "diversity"]
+    by_arm = {row["arm"]: row for row in rows}
+    # 2 real images of two patients, and 2 with 4 synthetic ones.
+    assert (by_arm["real"]["images"], by_arm["real"]["pairs"]) == (2, 1)
+    assert (by_arm["augmented"]["images"], by_arm["augmented"]["pairs"]) == (6, 15)
+    assert by_arm["real"]["sd"] is None and by_arm["augmented"]["sd"] > 0
+    assert by_arm["real"]["metric"] == "ms_ssim_2scales"
+    assert all(0 < row["value"] < 1 for row in rows)
+    assert "ms_ssim_2scales" in (output / "report.md").read_text()
+    assert (output / "diversity.png").stat().st_size > 5000
+    assert (output / "seed1/real/augmented.png").stat().st_size > 500
 
 
 def test_presets_give_way_to_flags(run_tool, common, tmp_path):
@@ -139,6 +197,7 @@ def test_presets_give_way_to_flags(run_tool, common, tmp_path):
         (("--first=",), "give --first=EXPORT"),
         (("--finding=Fracture",), "Fracture"),
         (("--rare=90",), "Not enough images"),
+        (("--experiment=adversarial", "--strengths=0"), "--strengths wants numbers above 0"),
         (("--weights=/nowhere.h5",), "is no file"),
         (("--resolution=64",), "no r0064 shards"),
     ],

@@ -23,7 +23,7 @@ from absl import app, flags
 import config_flags
 from classifier import config
 
-_EXPERIMENTS = ("fig2", "fig3", "oversampling", "real_vs_synthetic")
+_EXPERIMENTS = ("fig2", "fig3", "oversampling", "adversarial", "real_vs_synthetic")
 _EXPERIMENT = flags.DEFINE_enum("experiment", None, _EXPERIMENTS, "Which.", required=True)
 _LOCAL = flags.DEFINE_string("local", None, "The hospital's own record set.", required=True)
 _FOLDS = flags.DEFINE_list(
@@ -52,12 +52,21 @@ _MORE_IMAGES = flags.DEFINE_integer(
 )
 _RARE = flags.DEFINE_integer("rare", 50, "Real training images with the finding.", 1)
 _TEST_IMAGES = flags.DEFINE_integer(
-    "test_images", 6000, "Test images (fig2), healthy to pneumonia 2:3.", 2
+    "test_images", None, "Test images: fig2 6000, healthy to pneumonia 2:3; adversarial 1000, half "
+    "with the finding. The other experiments take the whole fold.", 2,
+)  # fmt: skip
+_FINDING = flags.DEFINE_string(
+    "finding", "Pneumonia", "Finding (oversampling, adversarial, real_vs_synthetic)."
 )
-_FINDING = flags.DEFINE_string("finding", "Pneumonia", "Finding (oversampling, real_vs_synthetic).")
+_STRENGTHS = flags.DEFINE_list(
+    "strengths", ["0.5", "1", "2", "4", "8"],
+    "Attacks on the test images (adversarial), in grey levels; --attack_epsilon is that of "
+    "training, --attack_steps the steps of pgd there.",
+)  # fmt: skip
 _VALIDATION = flags.DEFINE_enum(
     "validation", "alike", ["alike", "paper"],
-    "Validation images of arms with synthetic ones: of the same origins, or all real.",
+    "Validation images: a fifth as many as an arm trains on, of the same origins, or the whole "
+    "real fold.",
 )  # fmt: skip
 _REDRAWS = flags.DEFINE_integer("redraws", 10_000, "Redraws of patients, for intervals.", 1)
 _PERMUTATIONS = flags.DEFINE_integer("permutations", 10_000, "Exchanges, for p values.", 1)
@@ -74,16 +83,31 @@ def _settings() -> config.ClassifierConfig:
     return config_flags.build(config.ClassifierConfig, seed=0, **preset)
 
 
+def _numbers(texts: list[str]) -> list[float]:
+    try:
+        numbers = [float(text) for text in texts]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) <= 0:
+        raise ValueError(f"--strengths wants numbers above 0 such as 1,2,4; got {texts}")
+    return numbers
+
+
 def _experiment():
     from classifier import recipes
 
     name, images = _EXPERIMENT.value, _IMAGES.value
     if name == "fig2":
-        return recipes.fig2(images or 1000, _RARE.value, _TEST_IMAGES.value)
+        return recipes.fig2(images or 1000, _RARE.value, _TEST_IMAGES.value or 6000)
     if name == "fig3":
         return recipes.fig3(images or 78_468, _MORE_IMAGES.value or 191_229)
     if name == "oversampling":
         return recipes.oversampling(_FINDING.value, images or 1000, _RARE.value)
+    if name == "adversarial":
+        return recipes.adversarial(
+            _FINDING.value, images or 1000, _RARE.value, _TEST_IMAGES.value or 1000,
+            _numbers(_STRENGTHS.value), flags.FLAGS.attack_epsilon,
+        )  # fmt: skip
     return recipes.real_vs_synthetic(_FINDING.value, images or 1000, _RARE.value)
 
 

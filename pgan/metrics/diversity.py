@@ -211,6 +211,22 @@ def compare(
     return [{"metric": name, "resolution": size, **row} for row in rows]
 
 
+def similarities(
+    source: Source, finding: int, count: int, rng: np.random.Generator, variant: str = "standard"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Measures random pairs of one finding of one source; arguments and errors as `draw_pairs`.
+
+    Returns:
+        Values float64 [P] of `similarity.ms_ssim`, and their owners int64 [P, 2] for
+        `standard_error`.
+    """
+    pairs = draw_pairs(source.labels, source.patients, finding, count, rng)
+    workers = concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+    with workers, tqdm.tqdm(total=len(pairs), disable=True) as bar:
+        values, _ = _measure(source, pairs, variant, None, workers, bar)
+    return values, _owners(pairs, source.patients)
+
+
 def notes(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Sentences on findings with fewer pairs than wanted, one for each source, for people.
 
