@@ -142,26 +142,3 @@ def test_holm_by_hand():
     adjusted = stats.holm([0.04, 0.01, np.nan, 0.03, 0.02])
     np.testing.assert_allclose(adjusted, [0.06, 0.04, np.nan, 0.06, 0.06])
     np.testing.assert_allclose(stats.holm([0.9, 0.8]), [1.0, 1.0])
-
-
-def test_power_by_hand_and_both_ways():
-    assert stats.binomial_sd(0.5, 100) == pytest.approx(0.05)
-    difference = stats.detectable_difference(0.6, 300)
-    assert difference == pytest.approx((1.959964 + 0.841621) * math.sqrt(0.24 / 300), rel=1e-6)
-    assert stats.sample_size(0.6, difference) in (300, 301)
-    with pytest.raises(ValueError, match="difference must be positive"):
-        stats.sample_size(0.5, 0.0)
-
-
-def test_expected_spread_of_an_auc_in_a_simulation():
-    # Exponential scores, for which Hanley and McNeil's formula is exact; P(x > y) = 0.75.
-    generator = np.random.default_rng(0)
-    labels = np.repeat([1, 0], [30, 60])
-    aucs = [
-        stats.roc_auc(
-            labels, np.concatenate([generator.exponential(3.0, 30), generator.exponential(1.0, 60)])
-        )
-        for _ in range(2000)
-    ]
-    assert np.mean(aucs) == pytest.approx(0.75, abs=0.005)
-    assert np.std(aucs) == pytest.approx(stats.hanley_mcneil_sd(0.75, 30, 60), rel=0.05)

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tiny_runs
 from tiny_classifiers import tiny_backbone  # noqa: F401
 
-from classifier import model, predictions, training
+from classifier import model, power, predictions, training
 from pgan import config, export, results
 from pgan.data import labels, phantom, record_plan, record_set, record_writer, splits
 
@@ -178,6 +178,19 @@ def test_fig2_shows_how_alike_the_images_with_pneumonia_are(run_tool, common, tm
     assert "ms_ssim_2scales" in (output / "report.md").read_text()
     assert (output / "diversity.png").stat().st_size > 5000
     assert (output / "seed1/real/augmented.png").stat().st_size > 500
+
+
+def test_a_dry_run_says_what_could_be_shown_and_trains_nothing(run_tool, common, tmp_path, capsys):
+    arguments = ("--experiment=real_vs_synthetic", "--finding=Effusion", "--images=8", "--rare=4")
+    assert run_tool("run_experiment", *common, *arguments, "--dry_run") == 0
+    text = capsys.readouterr().out
+    assert "real_vs_synthetic: 6 models (2 seeds), 32 px" in text
+    assert not (tmp_path / "out").exists()
+    row = next(line for line in text.splitlines() if line.startswith("| Effusion"))
+    _, _, positives, negatives, sd, least, wanted, _ = (cell.strip() for cell in row.split("|"))
+    expected = power.hanley_mcneil_sd(0.75, int(positives), int(negatives))
+    assert float(sd) == pytest.approx(expected, abs=6e-4)
+    assert float(least) > 0.07 and int(wanted) > int(positives)
 
 
 def test_presets_give_way_to_flags(run_tool, common, tmp_path):

@@ -9,7 +9,8 @@
         --output=experiments/hernia
 
 Several seeds, resumable after every trained classifier: the same command continues. `--preset=adam`
-is a recipe without a schedule; every setting of the classifier is a flag.
+is a recipe without a schedule; every setting of the classifier is a flag. `--dry_run` says which
+differences the test images can show.
 """
 
 import logging
@@ -70,6 +71,14 @@ _VALIDATION = flags.DEFINE_enum(
 )  # fmt: skip
 _REDRAWS = flags.DEFINE_integer("redraws", 10_000, "Redraws of patients, for intervals.", 1)
 _PERMUTATIONS = flags.DEFINE_integer("permutations", 10_000, "Exchanges, for p values.", 1)
+_DRY_RUN = flags.DEFINE_boolean(
+    "dry_run", False, "Only print what would be trained and which differences could be shown."
+)
+_EXPECTED_AUC = flags.DEFINE_float("expected_auc", 0.75, "For --dry_run.", 0.5, 0.999)
+_EXPECTED_DIFFERENCE = flags.DEFINE_float(
+    "expected_difference", 0.07, "Difference of the AUC for --dry_run; 0.07 is the paper's (fig2).",
+    0.001, 0.5,
+)  # fmt: skip
 
 config_flags.define(config.ClassifierConfig, skip=("seed",))
 
@@ -158,6 +167,11 @@ def main(argv: list[str]) -> None:
         evaluation.Effort(_REDRAWS.value, _PERMUTATIONS.value),
     )
     inputs = _inputs(output / "synthetic")
+    if _DRY_RUN.value:
+        from classifier import forecast
+
+        print(forecast.text(plan, inputs, _EXPECTED_AUC.value, _EXPECTED_DIFFERENCE.value))
+        return
     total = len(plan.seeds) * len(plan.experiment.recipes)
     with tqdm.tqdm(total=total, desc=plan.experiment.name, unit="model") as bar:
         experiments.run(plan, inputs, output, bar.update)
