@@ -8,11 +8,10 @@ tools/train_pgan.py), results.jsonl and comparison.png.
 """
 
 import dataclasses
+import functools
 import os
 import pathlib
-import subprocess
 import sys
-import time
 
 import tqdm
 from absl import app, flags
@@ -42,7 +41,6 @@ _BESIDE = flags.DEFINE_list(
 _JOBS = flags.DEFINE_integer(
     "jobs", 1, "Runs at a time, each on its share of the processor's cores.", 1
 )
-_POLL_SECONDS = 2.0
 
 
 def _command(precision: str, seed: int, run_dir: pathlib.Path) -> list[str]:
@@ -72,43 +70,26 @@ def _shown(run_dir: pathlib.Path) -> tuple[int, int]:
 
 def _train(wanted: list[tuple[str, int]], output: pathlib.Path) -> None:
     """Trains what is missing, some runs at a time."""
-    waiting = [(output / _name(*pair), pair) for pair in wanted]
-    waiting = [(run_dir, pair) for run_dir, pair in waiting if not _finished(run_dir)]
-    cores = sorted(os.sched_getaffinity(0))
-    share = max(len(cores) // _JOBS.value, 1)
-    free = [set(cores[i * share : (i + 1) * share] or cores) for i in range(_JOBS.value)]
-    running: list[tuple[subprocess.Popen, pathlib.Path, set[int]]] = []
+    from pgan import job_queue
+
+    run_dirs = {_name(*pair): output / _name(*pair) for pair in wanted}
+    jobs = [
+        job_queue.Job(
+            _name(*pair),
+            _command(*pair, output / _name(*pair)),
+            functools.partial(_finished, output / _name(*pair)),
+            output / f"{_name(*pair)}.out",
+        )
+        for pair in wanted
+    ]
     with tqdm.tqdm(total=100 * len(wanted), unit="%", desc="runs") as bar:
-        try:
-            while waiting or running:
-                while waiting and free:
-                    run_dir, pair = waiting.pop(0)
-                    log = run_dir.with_name(run_dir.name + ".out")
-                    with open(log, "a", encoding="utf-8") as file:
-                        child = subprocess.Popen(
-                            _command(*pair, run_dir), stdout=file, stderr=file, text=True
-                        )
-                    mine = free.pop()
-                    os.sched_setaffinity(child.pid, mine)
-                    running.append((child, run_dir, mine))
-                time.sleep(_POLL_SECONDS)
-                for entry in [entry for entry in running if entry[0].poll() is not None]:
-                    running.remove(entry)
-                    child, run_dir, mine = entry
-                    if child.returncode:
-                        raise RuntimeError(
-                            f"{run_dir.name} ended with status {child.returncode}; see "
-                            f"{run_dir}.out. The same command continues"
-                        )
-                    free.append(mine)
-                shares = [_shown(output / _name(*pair)) for pair in wanted]
-                done = sum(100 * shown // total for shown, total in shares if total)
-                bar.update(done - bar.n)
-        finally:
-            for child, _, _ in running:
-                child.terminate()  # It saves first.
-            for child, _, _ in running:
-                child.wait()
+
+        def look(done, running):
+            shares = [_shown(run_dir) for run_dir in run_dirs.values()]
+            bar.update(sum(100 * shown // total for shown, total in shares if total) - bar.n)
+            bar.set_postfix_str(", ".join(running), refresh=False)
+
+        job_queue.run(jobs, _JOBS.value, look)
 
 
 def _name(precision: str, seed: int) -> str:

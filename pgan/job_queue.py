@@ -1,0 +1,109 @@
+"""Runs commands that may depend on one another, some at a time, each on its share of the cores."""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+
+_POLL_SECONDS = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A command with a result that shows whether it has run.
+
+    Attributes:
+        name: For messages and for `needs`.
+        command: Program and arguments.
+        is_done: Whether its result is whole; it is not started then.
+        log: File that its output is added to.
+        needs: Names of the jobs that have to be done before.
+    """
+
+    name: str
+    command: Sequence[str]
+    is_done: Callable[[], bool]
+    log: pathlib.Path
+    needs: Sequence[str] = ()
+
+
+def run(
+    jobs: Sequence[Job],
+    at_a_time: int = 1,
+    on_look: Callable[[set[str], list[str]], None] = lambda done, running: None,
+) -> None:
+    """Runs what is not done, in the order given as far as dependencies allow.
+
+    If a command fails or the caller is interrupted, the others are asked to end (SIGTERM) and
+    waited for.
+
+    Args:
+        jobs: The jobs.
+        at_a_time: How many run together; the process's cores are dealt among them.
+        on_look: Called every second with the names of the jobs that are done and that run.
+
+    Raises:
+        ValueError: If a job needs one that is not there.
+        RuntimeError: If a command fails, or ends well without its result.
+    """
+    names = {job.name for job in jobs}
+    for job in jobs:
+        if missing := set(job.needs) - names:
+            raise ValueError(f"the job {job.name!r} needs {', '.join(sorted(missing))}")
+    done = {job.name for job in jobs if job.is_done()}
+    waiting = [job for job in jobs if job.name not in done]
+    cores = sorted(os.sched_getaffinity(0))
+    share = max(len(cores) // at_a_time, 1)
+    free = [set(cores[i * share : (i + 1) * share] or cores) for i in range(at_a_time)]
+    running: list[tuple[subprocess.Popen, Job, set[int]]] = []
+    try:
+        while waiting or running:
+            for job in list(waiting):
+                if free and done.issuperset(job.needs):
+                    waiting.remove(job)
+                    running.append(_start(job, free.pop()))
+            if not running:
+                raise ValueError(f"these jobs wait for one another: {[j.name for j in waiting]}")
+            on_look(done, [job.name for _, job, _ in running])
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                running[0][0].wait(_POLL_SECONDS)
+            for entry in [entry for entry in running if entry[0].poll() is not None]:
+                running.remove(entry)
+                child, job, mine = entry
+                _check(child, job)
+                done.add(job.name)
+                free.append(mine)
+        on_look(done, [])
+    finally:
+        for child, _, _ in running:
+            child.terminate()
+        for child, _, _ in running:
+            child.wait()
+
+
+def _start(job, cores):
+    job.log.parent.mkdir(parents=True, exist_ok=True)
+    with open(job.log, "a", encoding="utf-8") as file:
+        file.write(f"{time.strftime('%F %T')} {' '.join(job.command)}\n")
+        file.flush()
+        child = subprocess.Popen(job.command, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+    os.sched_setaffinity(child.pid, cores)
+    return child, job, cores
+
+
+def _check(child, job):
+    if child.returncode:
+        raise RuntimeError(
+            f"{job.name} ended with status {child.returncode}; its output is in {job.log}:\n"
+            f"{_end_of(job.log)}\nThe same command as before continues"
+        )
+    if not job.is_done():
+        raise RuntimeError(f"{job.name} ended without its result; its output is in {job.log}")
+
+
+def _end_of(path, lines=5):
+    text = path.read_bytes()[-4000:].decode("utf-8", "replace").replace("\r", "\n")
+    return "\n".join(text.rstrip().splitlines()[-lines:])

@@ -1,0 +1,65 @@
+"""Order, number at a time, results that are there, failures of a queue of commands."""
+
+import os
+import sys
+
+import pytest
+
+from pgan import job_queue
+
+
+def _job(folder, name, code="", needs=(), writes=True):
+    result = folder / name
+    if writes:
+        code += f"\nopen({str(result)!r}, 'w').write('x')"
+    return job_queue.Job(
+        name, (sys.executable, "-c", code), result.exists, folder / "logs" / f"{name}.log", needs
+    )
+
+
+def test_jobs_wait_for_what_they_need_and_what_is_done_is_left_alone(tmp_path):
+    seen = []
+    (tmp_path / "made").write_text("kept")
+    needs_a = f"assert open({str(tmp_path / 'a')!r}).read() == 'x'"
+    jobs = [
+        _job(tmp_path, "b", needs_a, needs=("a", "made")),
+        _job(tmp_path, "a", "print('spoke')"),
+        _job(tmp_path, "made", "raise SystemExit(1)"),
+    ]
+    job_queue.run(jobs, 2, lambda done, running: seen.append((set(done), list(running))))
+    assert seen[0] == ({"made"}, ["a"]) and seen[-1] == ({"a", "b", "made"}, [])
+    assert (tmp_path / "made").read_text() == "kept"
+    assert "spoke" in (tmp_path / "logs/a.log").read_text()
+    job_queue.run(jobs)  # Nothing is left to do.
+
+
+def test_no_more_run_together_than_asked_for_each_on_its_cores(tmp_path):
+    cores = sorted(os.sched_getaffinity(0))
+    note = "import os; print('cores', sorted(os.sched_getaffinity(0)))"
+    wait = f"{note}\nimport time; time.sleep(0.3)"
+    counts = []
+    jobs = [_job(tmp_path, name, wait) for name in "abc"]
+    job_queue.run(jobs, 2, lambda done, running: counts.append(len(running)))
+    assert max(counts) == 2
+    logs = [(tmp_path / f"logs/{name}.log").read_text() for name in "abc"]
+    shares = {log.rpartition("cores ")[2].strip() for log in logs}
+    half = max(len(cores) // 2, 1)
+    assert shares <= {str(cores[:half]), str(cores[half : 2 * half] or cores)}
+
+
+def test_a_failure_ends_the_others_and_shows_the_end_of_its_log(tmp_path):
+    endless = _job(tmp_path, "endless", "import time; time.sleep(600)")
+    broken = _job(tmp_path, "broken", "import sys; sys.exit('no space left')")
+    with pytest.raises(RuntimeError, match=r"(?s)broken ended with status 1.*no space left"):
+        job_queue.run([endless, broken], 2)
+    assert not (tmp_path / "endless").exists()
+
+
+def test_bad_queues_are_told(tmp_path):
+    with pytest.raises(ValueError, match="the job 'a' needs z"):
+        job_queue.run([_job(tmp_path, "a", needs=("z",))])
+    circle = [_job(tmp_path, "a", needs=("b",)), _job(tmp_path, "b", needs=("a",))]
+    with pytest.raises(ValueError, match="wait for one another"):
+        job_queue.run(circle)
+    with pytest.raises(RuntimeError, match="ended without its result"):
+        job_queue.run([_job(tmp_path, "lazy", writes=False)])
