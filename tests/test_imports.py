@@ -14,6 +14,7 @@ _FRAMEWORKS = {"tensorflow", "keras", "jax", "matplotlib"}
 # Quick to import: what a command needs to answer at once, what worker processes load, and what is
 # arithmetic that needs no TensorFlow.
 _LIGHT = (
+    "federated/config.py",
     "pgan/config.py",
     "classifier/agreement.py",
     "classifier/calibration.py",

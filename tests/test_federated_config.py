@@ -1,0 +1,51 @@
+import pytest
+
+import tiny_federations
+from federated import config
+
+
+def test_defaults_are_the_paper():
+    paper = config.FederatedConfig()
+    assert (paper.num_clients, paper.images_per_client, paper.client_share) == (20, 1000, 0.1)
+    assert (paper.generator_steps, paper.critic_steps, paper.batch_size) == (10, 5, 32)
+    assert (paper.penalty_weight, paper.aggregation) == (10.0, "weighted_mean")
+    assert paper.network.resolution == config.PRESETS["paper"]["resolution"] == 128
+    assert paper.images_per_round == 1600
+
+
+def test_round_trip():
+    chosen = tiny_federations.settings(arm="single", server_optimizer="adam")
+    assert config.FederatedConfig.from_dict(chosen.to_dict()) == chosen
+
+
+def test_as_a_run_at_one_resolution():
+    run = tiny_federations.settings(rounds=5, drift_weight=0.5).train_config()
+    assert run.schedule.initial_resolution == run.network.resolution == 8
+    assert round(1000 * run.schedule.total_kimg) == 5 * 16
+    assert (run.drift_weight, run.penalty_weight, run.fake_label_weight) == (0.5, 10.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"num_clients": 0}, "--num_clients must be at least 1, got 0"),
+        ({"client_share": 0.0}, r"--client_share must be in \(0, 1\], got 0.0"),
+        ({"trim_share": 0.5}, "--trim_share"),
+        ({"learning_rate": float("nan")}, "--learning_rate must be above 0, got nan"),
+        ({"clip_norm": -1.0}, "--clip_norm must not be negative"),
+        ({"momentum": 1.0}, r"--momentum must be in \[0, 1\)"),
+        ({"batch_size": 6}, "--batch_size=6 is no multiple of --stddev_group=4"),
+        ({"arm": "both"}, "--arm must be of"),
+        ({"optimizer_memory": "kept"}, "kept needs one training set"),
+        ({"seed": -1}, "--seed"),
+    ],
+)
+def test_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        tiny_federations.settings(**changes)
+
+
+def test_memory_of_the_optimizer():
+    assert not tiny_federations.settings().keeps_optimizer
+    assert tiny_federations.settings(arm="centralized").keeps_optimizer
+    assert not tiny_federations.settings(arm="single", optimizer_memory="fresh").keeps_optimizer
