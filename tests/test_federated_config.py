@@ -1,6 +1,6 @@
 import pytest
-
 import tiny_federations
+
 from federated import config
 
 

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
-
 import tiny_federations
+
 from federated import batches, config, local
 from pgan import losses, networks
 

@@ -1,0 +1,140 @@
+"""The clients of a simulation: parts of a record set by patient, and who takes part when."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from federated import batches, config
+from pgan.data import clients as clients_lib
+from pgan.data import pool as pool_lib
+from pgan.data import record_access, record_set, splits
+
+_SAMPLING, _SIZES = range(2)  # streams of random numbers below the seed
+
+
+class Clients:
+    """The training sets of an arm.
+
+    Attributes:
+        names: Of the clients, by number.
+        sizes: Their images, by number.
+    """
+
+    def __init__(
+        self,
+        settings: config.FederatedConfig,
+        records: record_set.RecordSet,
+        members: dict[str, Sequence[int]],
+    ):
+        """Keeps who has what.
+
+        Args:
+            settings: Batches and seed.
+            records: Where the images are.
+            members: Client's name to its records' places in the whole set.
+
+        Raises:
+            ValueError: If a client has no images.
+        """
+        empty = [name for name, places in members.items() if not len(places)]
+        if empty:
+            raise ValueError(f"{', '.join(empty)} of {records.path} would have no images")
+        self._settings = settings
+        self._reader = record_access.ImageReader(records, settings.network.resolution, "all")
+        self._labels = records.label_matrix("all")
+        self._places = [np.asarray(places, np.int64) for places in members.values()]
+        self.names = list(members)
+        self.sizes = [len(places) for places in self._places]
+
+    def batches(self, number: int, round_number: int) -> batches.Batches:
+        """Reads what a client trains on in a round."""
+        places = self._places[number]
+        drawn = batches.draw_positions(
+            self._settings,
+            tf.constant(len(places)),
+            tf.constant(round_number, tf.int64),
+            tf.constant(number, tf.int64),
+        )
+        critic = places[drawn.critic.numpy()]
+        images = self._reader.read(critic.ravel())
+        return batches.Batches(
+            images=tf.constant(images.reshape(*critic.shape, *images.shape[1:], 1)),
+            labels=tf.constant(self._labels[critic]),
+            generator_labels=tf.constant(self._labels[places[drawn.generator.numpy()]]),
+            num_examples=tf.constant(len(places)),
+        )
+
+    def sample(self, round_number: int) -> list[int]:
+        """Numbers of the clients that take part in a round: C K of them, at least one, ascending.
+
+        A function of seed and round alone.
+        """
+        count = max(1, int(self._settings.client_share * len(self.names) + 0.5))
+        generator = np.random.default_rng([self._settings.seed, _SAMPLING, round_number])
+        chosen = generator.choice(len(self.names), count, replace=False)
+        return sorted(int(number) for number in chosen)
+
+    def first_images(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The first images that any client has, in record order.
+
+        Returns:
+            uint8 [N, R, R] and float32 [N, L] with N at most the count.
+        """
+        places = np.sort(np.concatenate(self._places))[:count]
+        return self._reader.read(places), self._labels[places]
+
+
+def draw(settings: config.FederatedConfig, records: record_set.RecordSet) -> Clients:
+    """Divides a record set into the clients of an arm, by patient.
+
+    Args:
+        settings: Arm, clients, sizes, skew and seed.
+        records: Images with the findings and resolution of the networks.
+
+    Raises:
+        ValueError: If the records do not fit the networks, the clients cannot be had, or a client
+            has images of a held-out patient.
+    """
+    records.require_findings(settings.network.findings)
+    records.require_resolution(settings.network.resolution)
+    if settings.client_split:
+        folds = records.split_folds(settings.client_split)
+        members = {fold.split("/")[1]: np.flatnonzero(records.fold_mask(fold)) for fold in folds}
+    else:
+        folds, members = [settings.train_fold], _drawn(settings, records)
+    for fold in folds if settings.held_out_fold else ():
+        splits.check_disjoint((records, fold), (records, settings.held_out_fold))
+    if settings.arm == config.CENTRALIZED:
+        members = {"all": np.concatenate(list(members.values()))}
+    elif settings.arm == config.SINGLE:
+        first = next(iter(members))
+        members = {first: members[first]}
+    return Clients(settings, records, members)
+
+
+def _drawn(settings, records):
+    pool = pool_lib.Pool.of_records(records, settings.train_fold)
+    count, each = settings.num_clients, settings.images_per_client
+    if count == 1:
+        if each:
+            raise ValueError(
+                "--num_clients=1 takes all images of the fold; give --images_per_client=0, or "
+                "--arm=single for the first of several clients"
+            )
+        folds = {"client_00": pool.image_ids}
+    else:
+        sizes = {}
+        if settings.client_sizes == "random":
+            total = each * count or len(pool)
+            # Any way of cutting the row of images into clients is as likely as another.
+            generator = np.random.default_rng([settings.seed, _SIZES])
+            cuts = np.sort(generator.choice(total - 1, count - 1, replace=False)) + 1
+            numbers = [int(n) for n in np.diff([0, *cuts, total])]
+            sizes = {"images_per_client" if each else "shares": numbers}
+        elif each:
+            sizes = {"images_per_client": [each]}
+        skew = settings.dirichlet or None
+        folds = clients_lib.draw(pool, count, settings.seed, dirichlet=skew, **sizes).folds
+    place = {record_id: p for p, record_id in enumerate(records.record_ids("all"))}
+    return {name: [place[i] for i in ids] for name, ids in folds.items()}

@@ -1,0 +1,134 @@
+"""Rounds: clients train, their updates are screened and averaged, the server takes a step.
+
+`aggregate` is what any way of reaching clients ends in; `train_client` reaches one in this process,
+on whatever device TensorFlow has.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from federated import averaging, config, local, screening
+from federated import batches as batches_lib
+
+_LOG = logging.getLogger(__name__)
+
+
+class Returned(NamedTuple):
+    """What a client returned.
+
+    Attributes:
+        number: The client's number; updates are summed in this order.
+        name: Its name.
+        update: float32 arrays, generator's and then discriminator's.
+        num_examples: Its images.
+        losses: float32 [len(local.LOSS_NAMES)].
+    """
+
+    number: int
+    name: str
+    update: averaging.Arrays
+    num_examples: int
+    losses: np.ndarray
+
+
+class Outcome(NamedTuple):
+    """What a round came to.
+
+    Attributes:
+        weights: New global weights, a flat list.
+        moments: New moments of the server's optimizer.
+        means: Losses by name, means over the accepted clients by images; empty without any.
+        clients: A row for each client.
+    """
+
+    weights: list[np.ndarray]
+    moments: list[np.ndarray]
+    means: dict[str, float]
+    clients: list[dict[str, Any]]
+
+
+def flat(weights: local.Weights) -> list[Any]:
+    """Weights or update of both networks in one list."""
+    return [*weights.generator, *weights.discriminator]
+
+
+def train_client(
+    trainer: local.LocalTrainer,
+    weights: local.Weights,
+    batches: batches_lib.Batches,
+    round_number: int,
+    number: int,
+    name: str,
+) -> Returned:
+    """Trains one client in this process.
+
+    Args:
+        trainer: Shared by all clients.
+        weights: Global weights.
+        batches: The client's examples of this round.
+        round_number: From 0.
+        number: The client's number.
+        name: Its name.
+    """
+    update = trainer.train(
+        weights, batches, tf.constant(round_number, tf.int64), tf.constant(number, tf.int64)
+    )
+    return Returned(
+        number,
+        name,
+        [value.numpy() for value in flat(update.weights)],
+        int(update.num_examples),
+        update.losses.numpy(),
+    )
+
+
+def aggregate(
+    weights: Sequence[np.ndarray],
+    moments: Sequence[np.ndarray],
+    returned: Iterable[Returned],
+    round_number: int,
+    settings: config.FederatedConfig,
+) -> Outcome:
+    """Screens and averages what clients returned; the order in which they did does not matter.
+
+    Args:
+        weights: Global weights, a flat list.
+        moments: Of the server's optimizer.
+        returned: Of the clients of the round.
+        round_number: From 0, for the log.
+        settings: How to aggregate.
+
+    Returns:
+        The outcome; weights are as before if no update was accepted.
+    """
+    rows, accepted = [], []
+    for client in sorted(returned, key=lambda client: client.number):
+        reason = screening.reason_to_reject(
+            client.update, client.num_examples, client.losses, weights, settings
+        )
+        row = {
+            "client": client.name,
+            "examples": client.num_examples,
+            "update_norm": averaging.norm(client.update),
+            "rejected": reason,
+            **dict(zip(local.LOSS_NAMES, map(float, client.losses), strict=True)),
+        }
+        if reason:
+            screening.log_rejection(round_number, client.name, reason)
+        else:
+            update, row["clipped"] = averaging.clip(client.update, settings.clip_norm)
+            accepted.append(client._replace(update=update))
+        rows.append(row)
+    if not accepted:
+        _LOG.warning("round %d: no update was accepted; nothing changes", round_number)
+        return Outcome(list(weights), list(moments), {}, rows)
+    images = [client.num_examples for client in accepted]
+    update = averaging.combine([client.update for client in accepted], images, settings)
+    weights, moments = averaging.server_step(weights, update, moments, settings)
+    means = np.average([client.losses for client in accepted], axis=0, weights=images)
+    names = dict(zip(local.LOSS_NAMES, map(float, means), strict=True))
+    return Outcome(weights, moments, names, rows)
