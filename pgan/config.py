@@ -314,22 +314,23 @@ class TrainConfig(Config):
                 raise ValueError(f"--{name} must be in [0, 1), got {getattr(self, name)}")
 
 
-def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
+def differences(old: Config, new: Config) -> list[str]:
     """Fields in which a continued run would differ from the run that was started.
 
     Fields that may change between two sittings (`resume=True`) are left out.
+
+    Args:
+        old: Configuration in the run folder; nested ones are compared, too.
+        new: Configuration of the same class.
 
     Returns:
         Lines such as `learning_rate: '0.001' in the run folder, '0.002' now`.
     """
     lines = []
-    for section, was, now in (
-        ("", old, new),
-        ("", old.network, new.network),
-        ("", old.schedule, new.schedule),
-    ):
-        for field in dataclasses.fields(was):
-            a, b = getattr(was, field.name), getattr(now, field.name)
-            if a != b and not isinstance(a, Config) and not field.metadata["resume"]:
-                lines.append(f"{section}{field.name}: {a!r} in the run folder, {b!r} now")
+    for field in dataclasses.fields(old):
+        was, now = getattr(old, field.name), getattr(new, field.name)
+        if isinstance(was, Config):
+            lines += differences(was, now)
+        elif was != now and not field.metadata["resume"]:
+            lines.append(f"{field.name}: {was!r} in the run folder, {now!r} now")
     return lines

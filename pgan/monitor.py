@@ -187,7 +187,7 @@ def write_summaries(
     writer: tf.summary.SummaryWriter,
     images_shown: int,
     row: dict[str, float],
-    grid: np.ndarray,
+    grid: np.ndarray | None = None,
 ) -> None:
     """Writes a tick to TensorBoard, against images shown.
 
@@ -195,10 +195,11 @@ def write_summaries(
         writer: Event file of the run.
         images_shown: The clock.
         row: Values by name; the part before `/` groups them.
-        grid: Picture of the averaged generator's images, uint8 [H, W].
+        grid: Picture of the averaged generator's images, uint8 [H, W], if one was drawn.
     """
     with writer.as_default(step=images_shown):
         for name, value in row.items():
             tf.summary.scalar(name, value)
-        tf.summary.image("fakes", grid[np.newaxis, :, :, np.newaxis])
+        if grid is not None:
+            tf.summary.image("fakes", grid[np.newaxis, :, :, np.newaxis])
     writer.flush()

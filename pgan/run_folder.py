@@ -126,11 +126,11 @@ class RunFolder:
         return config.TrainConfig.from_dict(content["config"]), content["records"]
 
     @contextlib.contextmanager
-    def logging_to_file(self) -> Iterator[None]:
-        """Copies the log of this package into log.txt within the block."""
+    def logging_to_file(self, package: str = "pgan") -> Iterator[None]:
+        """Copies the log of a package into log.txt within the block."""
         handler = logging.FileHandler(self.path / "log.txt", encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        logger = logging.getLogger("pgan")
+        logger = logging.getLogger(package)
         level = logger.level
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)

@@ -1,0 +1,77 @@
+"""The negative critic loss of fig. 4B, on images that clients train on and on held-out ones."""
+
+import numpy as np
+import tensorflow as tf
+
+from federated import config, server
+from pgan import losses
+
+_STREAM = 1_000_081  # Seed stream of the latents; clients and grids have their own.
+
+
+class CriticLoss:
+    """Measures the global critic on fixed images without changing anything.
+
+    The negative loss is E f(real) - E f(fake) - lambda E (|grad f| - 1)^2 without the auxiliary
+    loss, as the released code logs it: an estimate of the Wasserstein distance, so that lower is
+    better while the critic is near its optimum. Where it is higher on the training images than on
+    held-out ones, the critic knows them by heart.
+    """
+
+    def __init__(
+        self,
+        state: server.ServerState,
+        settings: config.FederatedConfig,
+        images: dict[str, tuple[np.ndarray, np.ndarray]],
+    ):
+        """Fixes images, latents and interpolations.
+
+        Args:
+            state: Whose networks are measured.
+            settings: Batch size and weights of the loss.
+            images: By name, uint8 [N, R, R] and their labels, float32 [N, L]; of all as many are
+                used as of the smallest.
+        """
+        self._state, self._settings = state, settings
+        self._weighting = settings.train_config()
+        count = min(len(pixels) for pixels, _ in images.values())
+        # Whole batches of one size that hold whole groups, as the minibatch standard deviation
+        # looks at the batch.
+        batch = min(settings.batch_size, count)
+        batch -= batch % min(settings.network.stddev_group, max(batch, 1))
+        self._batch, self._count = batch, count // max(batch, 1) * batch
+        self._images = images
+
+    def measure(self) -> dict[str, float]:
+        """Values by name: `critic/negative_loss_<name>` and `critic/penalty_<name>`."""
+        values = {}
+        for name, (pixels, labels) in self._images.items() if self._count else ():
+            rows = [
+                self._measure(
+                    tf.constant(pixels[start : start + self._batch, :, :, np.newaxis]),
+                    tf.constant(labels[start : start + self._batch]),
+                    tf.constant(start, tf.int64),
+                ).numpy()
+                for start in range(0, self._count, self._batch)
+            ]
+            wasserstein, penalty = np.mean(rows, axis=0)
+            values[f"critic/negative_loss_{name}"] = float(-wasserstein - penalty)
+            values[f"critic/penalty_{name}"] = float(penalty)
+        return values
+
+    @tf.function
+    def _measure(self, pixels, labels, start):
+        seed = tf.stack([tf.constant(self._settings.seed + _STREAM, tf.int64), start])
+        size = self._settings.network.latent_size
+        latents = tf.random.stateless_normal((self._batch, size), seed, alg="philox")
+        mix = tf.random.stateless_uniform((self._batch, 1, 1, 1), seed, alg="philox")
+        terms = losses.discriminator_terms(
+            self._state.discriminator,
+            tf.cast(pixels, tf.float32) / 127.5 - 1.0,
+            self._state.generator(latents, losses.condition(labels)),
+            labels,
+            mix,
+            self._weighting,
+        )
+        chosen = (terms["discriminator/wasserstein"], terms["discriminator/penalty"])
+        return tf.stack([tf.reduce_mean(term) for term in chosen])

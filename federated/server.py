@@ -1,0 +1,68 @@
+"""The global networks, the optimizer of the server and the clock, as a checkpoint holds them."""
+
+import numpy as np
+import tensorflow as tf
+
+from federated import averaging, config, local, rounds
+from pgan import networks
+
+
+class ServerState(tf.Module):
+    """Everything that goes on from round to round.
+
+    It has the names of `pgan.training_step.TrainingState`, so that whatever reads a run of
+    tools/train_pgan.py reads this: measurements, grids, checkpoints, export. The generator is its
+    own average, since the server averages clients already.
+
+    Attributes:
+        generator: Global generator.
+        discriminator: Global discriminator.
+        averaged: The generator.
+        images_shown: int64 scalar, the clock: rounds times the images of one client's round.
+        moments: Variables of FedAdam, see `averaging.initial_moments`.
+    """
+
+    def __init__(self, settings: config.FederatedConfig):
+        """Builds the networks that the seed gives."""
+        super().__init__(name="server_state")
+        self._settings = settings
+        self.generator = networks.Generator(settings.network, settings.seed)
+        self.discriminator = networks.Discriminator(settings.network, settings.seed)
+        self.averaged = self.generator
+        self.images_shown = tf.Variable(0, dtype=tf.int64, trainable=False, name="images_shown")
+        moments = averaging.initial_moments(rounds.flat(self.weights()), settings)
+        self.moments = [tf.Variable(m, trainable=False, name="moment") for m in moments]
+
+    def keep(self, trainer: local.LocalTrainer) -> None:
+        """Lets checkpoints hold the optimizers of the only client, which go on, too."""
+        self.local_optimizers = [trainer.generator_optimizer, trainer.discriminator_optimizer]
+
+    @property
+    def rounds_done(self) -> int:
+        """Rounds that led here."""
+        return int(self.images_shown.numpy()) // self._settings.images_per_round
+
+    def weights(self) -> local.Weights:
+        """Weights of both networks, float32 arrays."""
+        variables = local.active(self.generator, self.discriminator)
+        return local.Weights(*([v.numpy() for v in part] for part in variables))
+
+    def aggregate(self, returned: list[rounds.Returned]) -> rounds.Outcome:
+        """Makes the step of the round whose clients returned this, and moves the clock."""
+        old = rounds.flat(self.weights())
+        outcome = rounds.aggregate(
+            old, [m.numpy() for m in self.moments], returned, self.rounds_done, self._settings
+        )
+        variables = rounds.flat(local.active(self.generator, self.discriminator))
+        for variable, value in zip(variables, outcome.weights, strict=True):
+            variable.assign(value)
+        for variable, value in zip(self.moments, outcome.moments, strict=True):
+            variable.assign(value)
+        self.images_shown.assign_add(self._settings.images_per_round)
+        return outcome
+
+
+def step_norm(old: local.Weights, new: local.Weights) -> float:
+    """Norm of the server's step from old to new weights."""
+    pairs = zip(rounds.flat(old), rounds.flat(new), strict=True)
+    return averaging.norm([np.subtract(b, a) for a, b in pairs])

@@ -1,0 +1,261 @@
+"""Federated training of many clients in one process: rounds, measurements, checkpoints, resume."""
+
+import contextlib
+import dataclasses
+import json
+import logging
+import time
+
+import tensorflow as tf
+import tqdm
+
+from federated import clients as clients_lib
+from federated import config, critic_loss, local, rounds, server
+from pgan import checkpoints, distance_monitor, monitor, run_folder, schedule, snapshots, train
+from pgan import config as pgan_config
+from pgan.data import record_access, record_set
+from pgan.metrics import extractors
+
+_LOG = logging.getLogger(__name__)
+_CONFIG = "federation.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a call of `simulate` did.
+
+    Attributes:
+        rounds_done: Rounds at the end.
+        rounds_run: Rounds of this call.
+        finished: Whether all rounds are done.
+        signal: Number of the signal that ended the call early, or None.
+    """
+
+    rounds_done: int
+    rounds_run: int
+    finished: bool
+    signal: int | None
+
+
+def simulate(
+    settings: config.FederatedConfig,
+    records: record_set.RecordSet,
+    run_dir: str,
+    init_from: str | None = None,
+    show_progress: bool = True,
+    stop: train.StopRequest | None = None,
+    flag_file: str | None = None,
+) -> Result:
+    """Trains an arm of the experiment, or continues the run in the folder.
+
+    After every round the folder holds a line of stats.jsonl with a row for each client, TensorBoard
+    events and a checkpoint, in the layout of tools/train_pgan.py.
+
+    Args:
+        settings: Configuration; a continued run must have the same.
+        records: Record set of all clients.
+        run_dir: The run's folder.
+        init_from: Run folder whose networks a new run starts from.
+        show_progress: Whether to draw a progress bar.
+        stop: Asks to end after the round.
+        flag_file: Text of a flag file that repeats the run, kept in the run folder.
+
+    Raises:
+        ValueError: If the configuration does not fit the records or the folder's run.
+        checkpoints.CheckpointError: If a checkpoint cannot be written, or none can be read.
+    """
+    clients = clients_lib.draw(settings, records)
+    folder = run_folder.RunFolder(run_dir)
+    if init_from and folder.exists:
+        raise ValueError(
+            f"--init_from starts a new run, but {run_dir} already holds one; leave --init_from "
+            "out to continue it, or give another --run_dir"
+        )
+    _open(folder, settings, records, clients)
+    if flag_file is not None:
+        run_folder.write_atomically(folder.path / "flags.txt", flag_file)
+    stop = stop or train.StopRequest()
+    with (
+        folder.logging_to_file("pgan"),
+        folder.logging_to_file("federated"),
+        stop.listening(),
+        contextlib.closing(_Simulation(settings, records, clients, folder)) as simulation,
+    ):
+        simulation.prepare(init_from)
+        return simulation.run(stop, show_progress)
+
+
+def _open(folder, settings, records, clients):
+    """Starts the run's folder, or checks that it is the same run."""
+    path = folder.path / _CONFIG
+    if folder.exists and not path.exists():
+        raise run_folder.ConfigurationMismatchError(
+            f"{folder.path} holds a run of tools/train_pgan.py; give another --run_dir"
+        )
+    if folder.exists:
+        old = config.FederatedConfig.from_dict(json.loads(path.read_text()))
+        lines = pgan_config.differences(old, settings)
+        if lines:
+            raise run_folder.ConfigurationMismatchError(
+                f"{folder.path} holds a run of another configuration:\n  "
+                + "\n  ".join(lines)
+                + f"\nContinue it with --flagfile={folder.path / 'flags.txt'}, or start anew with "
+                "another --run_dir (--init_from takes over its weights)."
+            )
+    folder.path.mkdir(parents=True, exist_ok=True)
+    # config.json, which makes the folder a run, comes last.
+    run_folder.write_atomically(path, json.dumps(settings.to_dict(), indent=2) + "\n")
+    training = settings.train_config()
+    facts = run_folder.describe_records(records, training)
+    facts["federation"] = {
+        "arm": settings.arm,
+        "clients": len(clients.names),
+        "images": sum(clients.sizes),
+    }
+    folder.open(training, facts)
+
+
+class _Simulation:
+    """State of one call of `simulate`."""
+
+    def __init__(self, settings, records, clients, folder):
+        self._settings, self._clients, self._folder = settings, clients, folder
+        self._state = server.ServerState(settings)
+        self._trainer = local.LocalTrainer(settings)
+        if settings.keeps_optimizer:
+            self._state.keep(self._trainer)
+        training = settings.train_config()
+        self._snapshots = snapshots.Snapshots(self._state, training, records, folder)
+        self._distances = distance_monitor.DistanceMonitor(
+            self._state, training, records, folder, extractors.make(settings.metric_features)
+        )
+        self._critic_loss = critic_loss.CriticLoss(
+            self._state, settings, _critic_images(settings, records, clients)
+        )
+        phase = schedule.build(training.schedule, settings.network.resolution).phases[0]
+        self._snapshots.enter(phase)
+        self._distances.enter(phase)
+        self._writer = tf.summary.create_file_writer(str(folder.path))
+
+    def close(self):
+        self._writer.close()
+
+    def prepare(self, init_from):
+        """Restores the newest checkpoint, or starts the networks."""
+        state, folder, clients = self._state, self._folder, self._clients
+        self._checkpoints = checkpoints.Checkpoints(
+            state, folder.checkpoints, self._settings.keep_checkpoints
+        )
+        shown = self._checkpoints.restore()
+        if shown:
+            _LOG.info("continuing %s after %d rounds", folder.path, state.rounds_done)
+            folder.rewind_stats(shown)
+            return
+        if init_from:
+            path = checkpoints.latest(init_from)
+            checkpoints.restore_networks(
+                path, generator=state.generator, discriminator=state.discriminator
+            )
+            _LOG.info("starting from the networks of %s", path)
+        _LOG.info(
+            "starting %s: %s, %d training sets with %d to %d images, %d in a round",
+            folder.path,
+            self._settings.arm,
+            len(clients.names),
+            min(clients.sizes),
+            max(clients.sizes),
+            len(clients.sample(0)),
+        )
+        if self._settings.aggregation in ("median", "trimmed_mean") and len(clients.sample(0)) < 3:
+            _LOG.warning(
+                "--aggregation=%s of fewer than 3 clients is their mean and withstands nothing; "
+                "raise --client_share",
+                self._settings.aggregation,
+            )
+        if self._settings.metric_every_rounds:
+            self._snapshots.draw_reals()
+
+    def run(self, stop, show_progress):
+        """Rounds to the end, or until asked to stop."""
+        state, total = self._state, self._settings.rounds
+        first = state.rounds_done
+        bar = tqdm.tqdm(
+            total=total,
+            initial=first,
+            unit="round",
+            desc=self._settings.arm,
+            dynamic_ncols=True,
+            disable=not show_progress,
+        )
+        with bar:
+            while state.rounds_done < total and stop.signal is None:
+                self._round(bar)
+                bar.update()
+        done = state.rounds_done
+        _LOG.info("%s after %d rounds", "finished" if done >= total else "stopped", done)
+        return Result(done, done - first, done >= total, None if done >= total else stop.signal)
+
+    def _round(self, bar):
+        state, number = self._state, self._state.rounds_done
+        began = time.monotonic()
+        weights, returned = state.weights(), []
+        for client in self._clients.sample(number):
+            name = self._clients.names[client]
+            bar.set_description_str(f"{self._settings.arm}, {name}")
+            data = self._clients.batches(client, number)
+            returned.append(rounds.train_client(self._trainer, weights, data, number, client, name))
+        outcome = state.aggregate(returned)
+        values = {
+            **outcome.means,
+            "training/server_step_norm": server.step_norm(weights, state.weights()),
+            "training/rejected": float(sum(bool(row["rejected"]) for row in outcome.clients)),
+            "training/seconds_per_round": time.monotonic() - began,
+        }
+        shown = int(state.images_shown.numpy())
+        every, done = self._settings.metric_every_rounds, number + 1
+        distances, grid = {}, None
+        if every and (done % every == 0 or done == self._settings.rounds):
+            values.update(self._critic_loss.measure())
+            if self._settings.metric_images and self._distances.enabled:
+                distances = self._distances.measure(shown)
+            grid = self._snapshots.draw_fakes(shown)
+        values.update(distances)
+        self._write(bar, shown, done, values, outcome.clients, grid)
+        checkpoint = self._checkpoints.save()
+        if distances and self._distances.keep_if_best(checkpoint, distances, shown):
+            _LOG.info("best so far, kept: %s", distances)
+
+    def _write(self, bar, shown, done, values, clients, grid):
+        bar.set_postfix(
+            {
+                "critic": f"{values.get('discriminator/wasserstein', float('nan')):.3g}",
+                "generator": f"{values.get('generator/adversarial', float('nan')):.3g}",
+                **{
+                    name.removeprefix(f"{distance_monitor.FOLDER}/"): f"{value:.4g}"
+                    for name, value in values.items()
+                    if name.startswith(distance_monitor.FOLDER) and name.endswith("_held_out")
+                },
+            },
+            refresh=False,
+        )
+        of_clients = {
+            f"{row['client']}/{name}": value
+            for row in clients
+            for name, value in row.items()
+            if isinstance(value, float)
+        }
+        monitor.write_summaries(self._writer, shown, {**values, **of_clients}, grid)
+        self._folder.append_stats(
+            {"images_shown": shown, "round": done, **values, "clients": clients}
+        )
+
+
+def _critic_images(settings, records, clients):
+    """Images of the arm's own clients and held-out ones, by name."""
+    images = {"train": clients.first_images(settings.critic_images)}
+    fold = settings.held_out_fold
+    if fold and records.fold_size(fold):
+        places = range(min(settings.critic_images, records.fold_size(fold)))
+        pixels = record_access.read_images(records, settings.network.resolution, fold, places)
+        images["held_out"] = (pixels, records.label_matrix(fold)[: len(places)])
+    return images

@@ -1,0 +1,186 @@
+"""The loop over rounds: resume, refusal, what the folder holds, arms."""
+
+import json
+import signal
+import unittest.mock
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny_federations
+import tiny_records
+
+from federated import config, local, rounds, server, simulation
+from pgan import checkpoints, run_folder, train
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    return tiny_records.build(tmp_path_factory.mktemp("records") / "tiny")
+
+
+def _simulate(records, folder, stop=None, init_from=None, **changes):
+    chosen = tiny_federations.settings(**changes)
+    return simulation.simulate(
+        chosen, records, str(folder), init_from, show_progress=False, stop=stop
+    )
+
+
+def _content(folder):
+    """Weights and all else of the last checkpoint, and the rows without times."""
+    reader = tf.train.load_checkpoint(checkpoints.latest(folder))
+    names = [name for name in reader.get_variable_to_shape_map() if "save_counter" not in name]
+    values = {name: reader.get_tensor(name) for name in names if "OBJECT_GRAPH" not in name}
+    rows = run_folder.RunFolder(folder).read_stats()
+    for row in rows:
+        del row["timestamp"], row["training/seconds_per_round"]
+    return values, rows
+
+
+def _assert_same(first, second):
+    assert first[0].keys() == second[0].keys()
+    for name, value in first[0].items():
+        np.testing.assert_array_equal(value, second[0][name], err_msg=name)
+    assert first[1] == second[1]
+
+
+_MEASURED = {"metric_every_rounds": 2, "metric_images": 8, "critic_images": 8}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"server_optimizer": "adam", **_MEASURED}, id="fedadam"),
+        pytest.param(
+            {"arm": "centralized", "optimizer": "sgd"}, id="centralized", marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_an_interrupted_simulation_is_as_if_never_interrupted(records, tmp_path, changes):
+    result = _simulate(records, tmp_path / "whole", **changes)
+    assert (result.rounds_done, result.rounds_run, result.finished) == (3, 3, True)
+    # Ended in order after the first round, then killed before the checkpoint of the third.
+    result = _stopped_at_once(records, tmp_path / "parts", **changes)
+    assert (result.rounds_run, result.finished, result.signal) == (1, False, signal.SIGTERM)
+    save = checkpoints.Checkpoints.save
+
+    def killed(self):
+        if int(self._state.images_shown.numpy()) == 3 * 16:
+            raise RuntimeError("killed")
+        return save(self)
+
+    with unittest.mock.patch.object(checkpoints.Checkpoints, "save", killed):
+        with pytest.raises(RuntimeError, match="killed"):
+            _simulate(records, tmp_path / "parts", **changes)
+    assert len(run_folder.RunFolder(tmp_path / "parts").read_stats()) == 3
+    result = _simulate(records, tmp_path / "parts", **changes)
+    assert (result.rounds_done, result.rounds_run) == (3, 1)
+    _assert_same(_content(tmp_path / "whole"), _content(tmp_path / "parts"))
+
+
+def _stopped_at_once(records, folder, **changes):
+    stop, function = train.StopRequest(), rounds.train_client
+
+    def call(*arguments):
+        if stop.signal is None:
+            signal.raise_signal(signal.SIGTERM)
+        return function(*arguments)
+
+    with unittest.mock.patch.object(rounds, "train_client", side_effect=call):
+        return _simulate(records, folder, stop, **changes)
+
+
+def test_what_the_folder_holds(records, tmp_path):
+    _simulate(records, tmp_path / "run", **_MEASURED)
+    rows = run_folder.RunFolder(tmp_path / "run").read_stats()
+    assert [(row["round"], row["images_shown"]) for row in rows] == [(1, 16), (2, 32), (3, 48)]
+    for row in rows:
+        names = [client["client"] for client in row["clients"]]
+        assert len(names) == 2 and names == sorted(names)
+        assert all(client["rejected"] is None for client in row["clients"])
+        sizes = [client["examples"] for client in row["clients"]]
+        losses = [client["discriminator/wasserstein"] for client in row["clients"]]
+        mean = np.average(losses, weights=sizes)
+        assert row["discriminator/wasserstein"] == pytest.approx(mean, rel=1e-5, abs=1e-6)
+    measured = [name for name in rows[1] if name not in rows[0]]
+    assert set(rows[2]) == set(rows[1])
+    assert {"critic/negative_loss_train", "critic/negative_loss_held_out"} <= set(measured)
+    assert any(name.startswith("monitor/") for name in measured)
+    assert (tmp_path / "run/checkpoints/best/best.json").exists()
+    assert list((tmp_path / "run").glob("fakes*.png")) and (tmp_path / "run/reals.png").exists()
+    tags = set()
+    for path in (tmp_path / "run").glob("events*"):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            tags |= {value.tag for value in event.summary.value}
+    assert {"discriminator/wasserstein", "client_00/update_norm", "fakes"} <= tags
+    kept = json.loads((tmp_path / "run/federation.json").read_text())
+    assert config.FederatedConfig.from_dict(kept) == tiny_federations.settings(**_MEASURED)
+
+
+def test_the_generator_is_read_like_any_other(records, tmp_path):
+    _simulate(records, tmp_path / "run", rounds=1, aggregation="median")
+    # Two clients in a round.
+    assert "withstands nothing" in (tmp_path / "run/log.txt").read_text()
+    generator, info = checkpoints.load_generator(str(tmp_path / "run"))
+    assert (info.finished, info.alpha, info.resolution) == (True, None, 8)
+    assert info.records["federation"] == {"arm": "federated", "clients": 3, "images": 42}
+    before = local.LocalTrainer(tiny_federations.settings()).generator.active_variables(3, False)
+    after = generator.active_variables(3, False)
+    moved = [np.abs(a - b).max() for a, b in zip(before, after, strict=True)]
+    assert min(moved) > 0
+
+
+def test_arms_start_alike_and_can_start_from_a_run(records, tmp_path):
+    states = [
+        server.ServerState(tiny_federations.settings(arm=arm)).weights() for arm in config.ARMS
+    ]
+    for state in states[1:]:
+        for a, b in zip(rounds.flat(states[0]), rounds.flat(state), strict=True):
+            np.testing.assert_array_equal(a, b)
+    _simulate(records, tmp_path / "first", rounds=1, arm="single")
+    (row,) = run_folder.RunFolder(tmp_path / "first").read_stats()
+    assert [client["client"] for client in row["clients"]] == ["client_00"]
+    # A step size too small to move a weight: what a run starts from is what it ends with.
+    tiny = {"rounds": 1, "learning_rate": 1e-30}
+    _simulate(records, tmp_path / "second", init_from=str(tmp_path / "first"), **tiny)
+    first, second = _content(tmp_path / "first")[0], _content(tmp_path / "second")[0]
+    shared = [name for name in second if name.startswith("state/generator/")]
+    assert shared
+    for name in shared:
+        np.testing.assert_allclose(first[name], second[name], atol=1e-6)
+    with pytest.raises(ValueError, match="--init_from starts a new run"):
+        _simulate(records, tmp_path / "second", init_from=str(tmp_path / "first"))
+
+
+def test_other_flags_are_refused(records, tmp_path):
+    folder = tmp_path / "run"
+    _simulate(records, folder, rounds=1)
+    with pytest.raises(run_folder.ConfigurationMismatchError, match="critic_steps: 2 in .* 3 now"):
+        _simulate(records, folder, critic_steps=3)
+    with pytest.raises(ValueError, match="learning_rate: 0.01 in"):
+        _simulate(records, folder, learning_rate=0.02)
+    other = tiny_records.build(tmp_path / "other", split=None)
+    with pytest.raises(ValueError):
+        _simulate(other, folder)
+    assert _simulate(records, folder, rounds=2, grid_columns=4).rounds_run == 1
+    (folder / "federation.json").unlink()
+    with pytest.raises(ValueError, match="holds a run of tools/train_pgan.py"):
+        _simulate(records, folder)
+
+
+def test_a_client_that_breaks_is_left_out_by_name(records, tmp_path, caplog):
+    def spoil(function):
+        def call(*arguments):
+            client = function(*arguments)
+            update = [np.full_like(a, np.nan) for a in client.update]
+            return client._replace(update=update) if client.number == 1 else client
+
+        return call
+
+    with unittest.mock.patch.object(rounds, "train_client", side_effect=spoil(rounds.train_client)):
+        _simulate(records, tmp_path / "run", client_share=1.0, rounds=1)
+    (row,) = run_folder.RunFolder(tmp_path / "run").read_stats()
+    assert [bool(client["rejected"]) for client in row["clients"]] == [False, True, False]
+    assert row["training/rejected"] == 1 and np.isfinite(row["scores/real"])
+    text = (tmp_path / "run/log.txt").read_text()
+    assert "round 0: the update of client_01 is rejected: its update is not finite" in text

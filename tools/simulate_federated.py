@@ -1,0 +1,94 @@
+"""Trains one GAN over many simulated hospitals, or one of its centralised rivals <fig. 4>.
+
+    python tools/simulate_federated.py --records=records/nih --run_dir=runs/federated
+    python tools/simulate_federated.py --records=records/nih --run_dir=runs/all --arm=centralized
+    python tools/simulate_federated.py --records=records/nih --run_dir=runs/one --arm=single
+
+All arms have the same clients, initial weights and number of generator iterations one after the
+other. --preset=paper_code does what the released code did. The same command again continues the
+run; SIGTERM and Ctrl-C finish the round first. tools/export_generator.py exports the result.
+"""
+
+import logging
+import os
+import shlex
+import sys
+
+from absl import app, flags
+
+import config_flags
+from federated import config
+from pgan import config as pgan_config
+
+_RECORDS = flags.DEFINE_string("records", None, "Record set of all clients.", required=True)
+_RUN_DIR = flags.DEFINE_string(
+    "run_dir", None, "Folder of the run; continued if it exists.", required=True
+)
+_INIT_FROM = flags.DEFINE_string(
+    "init_from", None, "Run folder whose networks a new run starts from; not a way to continue."
+)
+_PRESET = flags.DEFINE_enum("preset", "paper", list(config.PRESETS), "Settings that flags change.")
+
+config_flags.define(pgan_config.NetworkConfig, skip=("findings", "channels"))
+config_flags.define(config.FederatedConfig)
+
+# Flags that say where, not what, and those that the other flags spell out.
+_NOT_REPEATED = ("init_from", "preset")
+
+
+def _apply_preset() -> None:
+    for name, value in config.PRESETS[_PRESET.value].items():
+        if not flags.FLAGS[name].present:
+            flags.FLAGS[name].value = value
+
+
+def _flag_file() -> str:
+    own = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])]
+    return config_flags.as_flag_file([name for name in own if name not in _NOT_REPEATED])
+
+
+def main(argv: list[str]) -> int | None:
+    """Runs the tool; see the module's docstring."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
+    _apply_preset()
+    from pgan.data import record_set
+
+    records = record_set.RecordSet.open(_RECORDS.value, max_resolution=flags.FLAGS.resolution)
+    network = config_flags.build(pgan_config.NetworkConfig, channels=1, findings=records.findings)
+    settings = config_flags.build(config.FederatedConfig, network=network)
+
+    from tqdm.contrib import logging as tqdm_logging
+
+    from federated import simulation
+
+    loggers = [logging.getLogger(name) for name in ("federated", "pgan")]
+    for logger in loggers:
+        logger.setLevel(logging.INFO)
+        logger.propagate = False  # absl writes whatever reaches the root, too.
+    with tqdm_logging.logging_redirect_tqdm(loggers):
+        result = simulation.simulate(
+            settings, records, _RUN_DIR.value, _INIT_FROM.value, flag_file=_flag_file()
+        )
+    if result.signal is not None:
+        print(
+            f"saved after {result.rounds_done:,} rounds; continue with\n"
+            f"  {shlex.join(['python', *sys.argv])}"
+        )
+        return 128 + result.signal
+    print(f"finished after {result.rounds_done:,} rounds: {_RUN_DIR.value}")
+    return None
+
+
+def _run(argv: list[str]) -> int | None:
+    """Turns errors that a user can mend into one message instead of a traceback."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        return main(argv)
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    app.run(_run)
