@@ -17,6 +17,8 @@ OPTIMIZERS = ("adam", "sgd")
 MEMORIES = ("auto", "fresh", "kept")
 AGGREGATIONS = ("weighted_mean", "mean", "median", "trimmed_mean")
 SERVER_OPTIMIZERS = ("average", "adam")
+IN_PROCESS, TFF = "in_process", "tff"
+ENGINES = (IN_PROCESS, TFF)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +97,15 @@ class FederatedConfig(config.Config):
     server_beta1: float = config.option(0.9, "FedAdam's decay of the first moment.")
     server_beta2: float = config.option(0.99, "FedAdam's decay of the second moment.")
     server_tau: float = config.option(1e-3, "FedAdam's degree of adaptivity tau.")
+    engine: str = config.option(
+        IN_PROCESS,
+        "What runs the rounds: in_process, plain TensorFlow on its device; tff, TensorFlow "
+        "Federated's runtime and aggregators, on the CPU. Results agree up to rounding.",
+        ENGINES,
+    )
+    secure_sum: bool = config.option(
+        False, "With engine tff: sum by TFF's secure-sum protocol, as simulated; needs clip_norm."
+    )
     # What is watched.
     metric_every_rounds: int = config.option(
         10,
@@ -157,6 +168,23 @@ class FederatedConfig(config.Config):
             raise ValueError(
                 "--optimizer_memory=kept needs one training set; a federation's clients start "
                 "every round anew. Use fresh, or --arm=centralized or single"
+            )
+
+        self._check_engine()
+
+    def _check_engine(self):
+        if self.engine == TFF and self.aggregation in ("median", "trimmed_mean"):
+            raise ValueError(
+                f"--aggregation={self.aggregation} is not among TFF's aggregators; give "
+                "--engine=in_process"
+            )
+        if self.engine == TFF and self.keeps_optimizer:
+            raise ValueError(
+                "--engine=tff starts optimizers anew every round; give --optimizer_memory=fresh"
+            )
+        if self.secure_sum and not (self.engine == TFF and self.clip_norm):
+            raise ValueError(
+                "--secure_sum needs --engine=tff, and --clip_norm as the range that it sums in"
             )
 
     @property

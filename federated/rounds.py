@@ -1,7 +1,7 @@
 """Rounds: clients train, their updates are screened and averaged, the server takes a step.
 
-`aggregate` is what any way of reaching clients ends in; `train_client` reaches one in this process,
-on whatever device TensorFlow has.
+`InProcess` runs them in this process; `aggregate` is what any way of reaching clients ends in that
+gets their updates one by one. `federated.tff_process` lets TensorFlow Federated do both.
 """
 
 import logging
@@ -15,6 +15,20 @@ from federated import averaging, config, local, screening
 from federated import batches as batches_lib
 
 _LOG = logging.getLogger(__name__)
+
+
+class Participant(NamedTuple):
+    """A client of a round.
+
+    Attributes:
+        number: Its number.
+        name: Its name.
+        batches: Its examples of the round.
+    """
+
+    number: int
+    name: str
+    batches: batches_lib.Batches
 
 
 class Returned(NamedTuple):
@@ -56,30 +70,63 @@ def flat(weights: local.Weights) -> list[Any]:
     return [*weights.generator, *weights.discriminator]
 
 
+class InProcess:
+    """Rounds in this process, one client after the other, on whatever device TensorFlow has.
+
+    Attributes:
+        trainer: Shared by all clients.
+    """
+
+    def __init__(self, settings: config.FederatedConfig):
+        """Creates the networks that are trained."""
+        self._settings = settings
+        self.trainer = local.LocalTrainer(settings)
+
+    def run(
+        self,
+        weights: local.Weights,
+        moments: Sequence[np.ndarray],
+        participants: Iterable[Participant],
+        round_number: int,
+    ) -> Outcome:
+        """Runs a round.
+
+        Args:
+            weights: Global weights.
+            moments: Of the server's optimizer.
+            participants: The clients of the round.
+            round_number: From 0.
+        """
+        returned = [
+            train_client(self.trainer, weights, participant, round_number)
+            for participant in participants
+        ]
+        return aggregate(flat(weights), moments, returned, round_number, self._settings)
+
+
 def train_client(
     trainer: local.LocalTrainer,
     weights: local.Weights,
-    batches: batches_lib.Batches,
+    participant: Participant,
     round_number: int,
-    number: int,
-    name: str,
 ) -> Returned:
     """Trains one client in this process.
 
     Args:
         trainer: Shared by all clients.
         weights: Global weights.
-        batches: The client's examples of this round.
+        participant: The client.
         round_number: From 0.
-        number: The client's number.
-        name: Its name.
     """
     update = trainer.train(
-        weights, batches, tf.constant(round_number, tf.int64), tf.constant(number, tf.int64)
+        weights,
+        participant.batches,
+        tf.constant(round_number, tf.int64),
+        tf.constant(participant.number, tf.int64),
     )
     return Returned(
-        number,
-        name,
+        participant.number,
+        participant.name,
         [value.numpy() for value in flat(update.weights)],
         int(update.num_examples),
         update.losses.numpy(),
@@ -129,6 +176,18 @@ def aggregate(
     images = [client.num_examples for client in accepted]
     update = averaging.combine([client.update for client in accepted], images, settings)
     weights, moments = averaging.server_step(weights, update, moments, settings)
-    means = np.average([client.losses for client in accepted], axis=0, weights=images)
-    names = dict(zip(local.LOSS_NAMES, map(float, means), strict=True))
-    return Outcome(weights, moments, names, rows)
+    means = mean_losses([(client.losses, client.num_examples) for client in accepted])
+    return Outcome(weights, moments, means, rows)
+
+
+def mean_losses(accepted: Sequence[tuple[np.ndarray, int]]) -> dict[str, float]:
+    """Means over clients, by name.
+
+    Args:
+        accepted: Losses, float32 [len(local.LOSS_NAMES)], and images of each client.
+    """
+    if not accepted:
+        return {}
+    losses, images = zip(*accepted, strict=True)
+    means = np.average(losses, axis=0, weights=images)
+    return dict(zip(local.LOSS_NAMES, map(float, means), strict=True))

@@ -43,12 +43,26 @@ def reason_to_reject(
             f"its networks have other shapes ({first}): it was started with other findings, "
             "resolution or widths"
         )
+    finite = bool(np.isfinite(losses).all())
+    return reason_by_numbers(averaging.norm(update), num_examples, finite, settings)
+
+
+def reason_by_numbers(
+    length: float, num_examples: int, finite_losses: bool, settings: config.FederatedConfig
+) -> str | None:
+    """The same from what is known of an update whose entries nobody sees.
+
+    Args:
+        length: Its norm.
+        num_examples: Images of the client.
+        finite_losses: Whether all its losses are finite.
+        settings: `reject_norm` is used.
+    """
     if num_examples < 1:
         return f"it has {num_examples} images"
-    length = averaging.norm(update)
     if not math.isfinite(length):
         return "its update is not finite"
-    if not np.isfinite(losses).all():
+    if not finite_losses:
         return "its losses are not finite"
     if settings.reject_norm and length > settings.reject_norm:
         return f"its update has norm {length:.4g}, above --reject_norm={settings.reject_norm:g}"

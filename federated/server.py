@@ -47,19 +47,14 @@ class ServerState(tf.Module):
         variables = local.active(self.generator, self.discriminator)
         return local.Weights(*([v.numpy() for v in part] for part in variables))
 
-    def aggregate(self, returned: list[rounds.Returned]) -> rounds.Outcome:
-        """Makes the step of the round whose clients returned this, and moves the clock."""
-        old = rounds.flat(self.weights())
-        outcome = rounds.aggregate(
-            old, [m.numpy() for m in self.moments], returned, self.rounds_done, self._settings
-        )
+    def advance(self, outcome: rounds.Outcome) -> None:
+        """Takes over what a round came to, and moves the clock."""
         variables = rounds.flat(local.active(self.generator, self.discriminator))
         for variable, value in zip(variables, outcome.weights, strict=True):
             variable.assign(value)
         for variable, value in zip(self.moments, outcome.moments, strict=True):
             variable.assign(value)
         self.images_shown.assign_add(self._settings.images_per_round)
-        return outcome
 
 
 def step_norm(old: local.Weights, new: local.Weights) -> float:

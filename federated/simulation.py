@@ -10,7 +10,7 @@ import tensorflow as tf
 import tqdm
 
 from federated import clients as clients_lib
-from federated import config, critic_loss, local, rounds, server
+from federated import config, critic_loss, rounds, server
 from pgan import checkpoints, distance_monitor, monitor, run_folder, schedule, snapshots, train
 from pgan import config as pgan_config
 from pgan.data import record_access, record_set
@@ -79,10 +79,28 @@ def simulate(
         folder.logging_to_file("pgan"),
         folder.logging_to_file("federated"),
         stop.listening(),
-        contextlib.closing(_Simulation(settings, records, clients, folder)) as simulation,
+        _engine(settings, folder) as engine,
+        contextlib.closing(_Simulation(settings, records, clients, folder, engine)) as simulation,
     ):
         simulation.prepare(init_from)
         return simulation.run(stop, show_progress)
+
+
+@contextlib.contextmanager
+def _engine(settings, folder):
+    """What runs the rounds; TFF takes seconds to load and is loaded for those only who ask."""
+    if settings.engine == config.IN_PROCESS:
+        yield rounds.InProcess(settings)
+        return
+    try:
+        from federated import tff_process, tff_workers
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"--engine=tff needs tensorflow-federated 0.87.0 ({error}); install "
+            "requirements.lock, which has it, or leave --engine out"
+        ) from None
+    with tff_workers.local_worker(folder.path / "tff_worker.log") as context:
+        yield tff_process.TffRounds(settings, context)
 
 
 def _open(folder, settings, records, clients):
@@ -118,12 +136,12 @@ def _open(folder, settings, records, clients):
 class _Simulation:
     """State of one call of `simulate`."""
 
-    def __init__(self, settings, records, clients, folder):
+    def __init__(self, settings, records, clients, folder, engine):
         self._settings, self._clients, self._folder = settings, clients, folder
         self._state = server.ServerState(settings)
-        self._trainer = local.LocalTrainer(settings)
+        self._engine = engine
         if settings.keeps_optimizer:
-            self._state.keep(self._trainer)
+            self._state.keep(engine.trainer)
         training = settings.train_config()
         self._snapshots = snapshots.Snapshots(self._state, training, records, folder)
         self._distances = distance_monitor.DistanceMonitor(
@@ -198,13 +216,9 @@ class _Simulation:
     def _round(self, bar):
         state, number = self._state, self._state.rounds_done
         began = time.monotonic()
-        weights, returned = state.weights(), []
-        for client in self._clients.sample(number):
-            name = self._clients.names[client]
-            bar.set_description_str(f"{self._settings.arm}, {name}")
-            data = self._clients.batches(client, number)
-            returned.append(rounds.train_client(self._trainer, weights, data, number, client, name))
-        outcome = state.aggregate(returned)
+        weights, moments = state.weights(), [m.numpy() for m in state.moments]
+        outcome = self._engine.run(weights, moments, self._participants(number, bar), number)
+        state.advance(outcome)
         values = {
             **outcome.means,
             "training/server_step_norm": server.step_norm(weights, state.weights()),
@@ -224,6 +238,12 @@ class _Simulation:
         checkpoint = self._checkpoints.save()
         if distances and self._distances.keep_if_best(checkpoint, distances, shown):
             _LOG.info("best so far, kept: %s", distances)
+
+    def _participants(self, number, bar):
+        for client in self._clients.sample(number):
+            name = self._clients.names[client]
+            bar.set_description_str(f"{self._settings.arm}, {name}")
+            yield rounds.Participant(client, name, self._clients.batches(client, number))
 
     def _write(self, bar, shown, done, values, clients, grid):
         bar.set_postfix(

@@ -38,6 +38,9 @@ def test_as_a_run_at_one_resolution():
         ({"arm": "both"}, "--arm must be of"),
         ({"optimizer_memory": "kept"}, "kept needs one training set"),
         ({"seed": -1}, "--seed"),
+        ({"engine": "tff", "aggregation": "median"}, "not among TFF's aggregators"),
+        ({"engine": "tff", "arm": "single"}, "give --optimizer_memory=fresh"),
+        ({"secure_sum": True}, "needs --engine=tff, and --clip_norm"),
     ],
 )
 def test_refused(changes, message):

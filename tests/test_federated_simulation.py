@@ -184,3 +184,18 @@ def test_a_client_that_breaks_is_left_out_by_name(records, tmp_path, caplog):
     assert row["training/rejected"] == 1 and np.isfinite(row["scores/real"])
     text = (tmp_path / "run/log.txt").read_text()
     assert "round 0: the update of client_01 is rejected: its update is not finite" in text
+
+
+@pytest.mark.slow
+def test_the_same_with_tff(records, tmp_path):
+    pytest.importorskip("tensorflow_federated")
+    _simulate(records, tmp_path / "plain", rounds=2)
+    _simulate(records, tmp_path / "tff", rounds=2, engine="tff")
+    first, second = _content(tmp_path / "plain"), _content(tmp_path / "tff")
+    assert first[0].keys() == second[0].keys()
+    for name, value in first[0].items():
+        np.testing.assert_allclose(value, second[0][name], atol=1e-4, err_msg=name)
+    for a, b in zip(first[1], second[1], strict=True):
+        assert a["scores/real"] == pytest.approx(b["scores/real"], abs=1e-3)
+        assert [c["client"] for c in a["clients"]] == [c["client"] for c in b["clients"]]
+    assert (tmp_path / "tff/tff_worker.log").exists()

@@ -1,0 +1,127 @@
+"""TFF's worker processes, owned by whoever needs them.
+
+TFF runs computations in a C++ worker. The one that its default context starts can outlive the
+program and holds its output open, so that a pipe or a CI job hangs. Here a worker is started by
+hand: in a process group of its own, so that Ctrl-C is handled by its owner only, with its output in
+a file, ended when the block ends and by the kernel if this process is killed.
+"""
+
+import contextlib
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import grpc
+import tensorflow_federated as tff
+
+_START_SECONDS = 60.0
+_POLL_SECONDS = 0.1
+_END_SECONDS = 5.0
+
+BINARY = pathlib.Path(tff.__file__).parent / "data" / "worker_binary"
+
+# Asks the kernel to be killed with the parent (prctl's PR_SET_PDEATHSIG), and becomes the worker.
+# It is a program of its own, since gRPC aborts a process that runs Python between fork and exec.
+_EXEC = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() == int(sys.argv[1]):
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class WorkerError(RuntimeError):
+    """A worker could not be started."""
+
+
+@contextlib.contextmanager
+def local_worker(log_path: pathlib.Path) -> Iterator[tff.framework.SyncExecutionContext]:
+    """Runs a worker on this machine within the block.
+
+    The worker listens on a port of all interfaces, and TFF's protocol knows no password: on a
+    machine with other users, whoever reaches the port can run computations as this user meanwhile.
+
+    Args:
+        log_path: File for its output.
+
+    Yields:
+        Context whose computations run in it; see `tff.framework.get_context_stack`.
+
+    Raises:
+        WorkerError: If it does not start.
+    """
+    port = _free_port()
+    with open(log_path, "ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-ISc", _EXEC, str(os.getpid()), str(BINARY), f"--port={port}"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    channel = grpc.insecure_channel(f"localhost:{port}", _CHANNEL_OPTIONS)
+    try:
+        stub = tff.framework.RemoteExecutorGrpcStub(channel)
+        _await(stub, process, log_path)
+        yield _context(stub)
+    finally:
+        channel.close()
+        _end(process)
+
+
+# No limit beside gRPC's own: the messages are this program's.
+_CHANNEL_OPTIONS = [
+    (f"grpc.max_{name}message_length", 2**31 - 1) for name in ("", "receive_", "send_")
+]
+
+
+def _context(stub):
+    def executor(cardinalities):
+        cardinalities.setdefault(tff.CLIENTS, 0)
+        result = tff.framework.RemoteExecutor(stub)
+        result.set_cardinalities(cardinalities)
+        return result
+
+    return tff.framework.SyncExecutionContext(
+        executor_fn=tff.framework.ResourceManagingExecutorFactory(executor),
+        compiler_fn=_compile,
+        transform_args=tff.tensorflow.transform_args,
+        transform_result=tff.tensorflow.transform_result,
+    )
+
+
+def _compile(computation):
+    """As TFF's local context does, with secure sums in the clear, which its runtime cannot do."""
+    computation = tff.backends.test.replace_secure_intrinsics_with_bodies(computation)
+    return tff.backends.native.desugar_and_transform_to_native(computation)
+
+
+def _await(stub, process, log_path):
+    deadline = time.monotonic() + _START_SECONDS
+    while not stub.is_ready:
+        if process.poll() is not None or time.monotonic() > deadline:
+            text = log_path.read_text(errors="replace").strip().splitlines()
+            raise WorkerError(
+                f"TFF's worker did not start within {_START_SECONDS:g} s (exit status "
+                f"{process.poll()}); the end of {log_path}: {text[-1] if text else 'empty'}"
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def _end(process):
+    process.terminate()
+    try:
+        process.wait(_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _free_port():
+    with socket.socket() as sock:
+        sock.bind(("localhost", 0))
+        return sock.getsockname()[1]
