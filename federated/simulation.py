@@ -192,6 +192,7 @@ class _Simulation:
             )
         if self._settings.metric_every_rounds:
             self._snapshots.draw_reals()
+        self._checkpoints.save()  # What was taken over is not lost if the first round is.
 
     def run(self, stop, show_progress):
         """Rounds to the end, or until asked to stop."""

@@ -35,7 +35,40 @@ if os.getppid() == int(sys.argv[1]):
 
 
 class WorkerError(RuntimeError):
-    """A worker could not be started."""
+    """A worker could not be started, or has ended."""
+
+
+def _watched(name):
+    """A call of the stub that fails for good, instead of being tried again, if the worker ended."""
+    plain = getattr(tff.framework.RemoteExecutorGrpcStub, name)
+
+    def call(self, request):
+        try:
+            return plain(self, request)
+        except tff.framework.RetryableError:
+            if self.process.poll() is None:
+                raise
+            raise WorkerError(
+                f"TFF's worker has ended (exit status {self.process.returncode}; -9: killed, as "
+                f"for want of memory); its output is in {self.log_path}"
+            ) from None
+
+    return call
+
+
+class _Stub(tff.framework.RemoteExecutorGrpcStub):
+    """Reaches a worker that this process has started; without it TFF would wait for ever."""
+
+    def __init__(self, channel, process, log_path):
+        super().__init__(channel)
+        self.process, self.log_path = process, log_path
+
+    get_executor = _watched("get_executor")
+    create_value = _watched("create_value")
+    create_struct = _watched("create_struct")
+    create_call = _watched("create_call")
+    create_selection = _watched("create_selection")
+    compute = _watched("compute")
 
 
 @contextlib.contextmanager
@@ -52,7 +85,7 @@ def local_worker(log_path: pathlib.Path) -> Iterator[tff.framework.SyncExecution
         Context whose computations run in it; see `tff.framework.get_context_stack`.
 
     Raises:
-        WorkerError: If it does not start.
+        WorkerError: If it does not start; computations raise it once it has ended.
     """
     port = _free_port()
     with open(log_path, "ab") as log:
@@ -65,8 +98,8 @@ def local_worker(log_path: pathlib.Path) -> Iterator[tff.framework.SyncExecution
         )
     channel = grpc.insecure_channel(f"localhost:{port}", _CHANNEL_OPTIONS)
     try:
-        stub = tff.framework.RemoteExecutorGrpcStub(channel)
-        _await(stub, process, log_path)
+        stub = _Stub(channel, process, log_path)
+        _await(stub)
         yield _context(stub)
     finally:
         channel.close()
@@ -100,14 +133,15 @@ def _compile(computation):
     return tff.backends.native.desugar_and_transform_to_native(computation)
 
 
-def _await(stub, process, log_path):
+def _await(stub):
     deadline = time.monotonic() + _START_SECONDS
     while not stub.is_ready:
-        if process.poll() is not None or time.monotonic() > deadline:
-            text = log_path.read_text(errors="replace").strip().splitlines()
+        status = stub.process.poll()
+        if status is not None or time.monotonic() > deadline:
+            text = stub.log_path.read_text(errors="replace").strip().splitlines()
             raise WorkerError(
-                f"TFF's worker did not start within {_START_SECONDS:g} s (exit status "
-                f"{process.poll()}); the end of {log_path}: {text[-1] if text else 'empty'}"
+                f"TFF's worker did not start within {_START_SECONDS:g} s (exit status {status}); "
+                f"the end of {stub.log_path}: {text[-1] if text else 'empty'}"
             )
         time.sleep(_POLL_SECONDS)
 

@@ -150,6 +150,14 @@ def test_arms_start_alike_and_can_start_from_a_run(records, tmp_path):
         np.testing.assert_allclose(first[name], second[name], atol=1e-6)
     with pytest.raises(ValueError, match="--init_from starts a new run"):
         _simulate(records, tmp_path / "second", init_from=str(tmp_path / "first"))
+    # Killed in its first round and continued, it still starts from there.
+    with unittest.mock.patch.object(rounds, "train_client", side_effect=RuntimeError("killed")):
+        with pytest.raises(RuntimeError, match="killed"):
+            _simulate(records, tmp_path / "third", init_from=str(tmp_path / "first"), **tiny)
+    _simulate(records, tmp_path / "third", **tiny)
+    third = _content(tmp_path / "third")[0]
+    for name in shared:
+        np.testing.assert_array_equal(second[name], third[name])
 
 
 def test_other_flags_are_refused(records, tmp_path):

@@ -43,7 +43,7 @@ def _ended(pid):
     return False
 
 
-def test_a_worker_computes_and_ends_with_its_block(tmp_path):
+def test_a_worker_computes_until_it_ends(tmp_path):
     before = set(_workers(os.getpid()))
     with tff_workers.local_worker(tmp_path / "worker.log") as context:
         (worker,) = set(_workers(os.getpid())) - before
@@ -54,7 +54,10 @@ def test_a_worker_computes_and_ends_with_its_block(tmp_path):
 
         with tff.framework.get_context_stack().install(context):
             assert double(21) == 42
-        assert os.getpgid(worker) == worker
+            assert os.getpgid(worker) == worker
+            os.kill(worker, signal.SIGKILL)
+            with pytest.raises(tff_workers.WorkerError, match=r"has ended \(exit status -9"):
+                double(21)
     assert set(_workers(os.getpid())) == before and _ended(worker)
 
 
