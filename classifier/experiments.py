@@ -30,6 +30,7 @@ from classifier import (
     training_sets,
 )
 from pgan import results, run_folder
+from pgan.data import record_folder
 
 _LOG = logging.getLogger(__name__)
 _SIMILARITY = "pair_similarity.json"
@@ -91,7 +92,11 @@ def run(
     Raises:
         ValueError: If the folder holds another experiment, or the inputs do not fit.
     """
-    output.mkdir(parents=True, exist_ok=True)
+    with record_folder.claimed(output, "running an experiment in"):
+        return _run(plan, inputs, output, on_model)
+
+
+def _run(plan, inputs, output, on_model):
     _check_folder(plan.describe(inputs), output / "experiment.json")
     experiment, size = plan.experiment, plan.settings.resolution
     findings = experiment.findings or inputs.local.findings

@@ -13,7 +13,7 @@ from federated import clients as clients_lib
 from federated import config, critic_loss, rounds, server
 from pgan import checkpoints, distance_monitor, monitor, run_folder, schedule, snapshots, train
 from pgan import config as pgan_config
-from pgan.data import record_access, record_set
+from pgan.data import record_access, record_folder, record_set
 from pgan.metrics import extractors
 
 _LOG = logging.getLogger(__name__)
@@ -71,19 +71,20 @@ def simulate(
             f"--init_from starts a new run, but {run_dir} already holds one; leave --init_from "
             "out to continue it, or give another --run_dir"
         )
-    _open(folder, settings, records, clients)
-    if flag_file is not None:
-        run_folder.write_atomically(folder.path / "flags.txt", flag_file)
     stop = stop or train.StopRequest()
-    with (
-        folder.logging_to_file("pgan"),
-        folder.logging_to_file("federated"),
-        stop.listening(),
-        _engine(settings, folder) as engine,
-        contextlib.closing(_Simulation(settings, records, clients, folder, engine)) as simulation,
-    ):
-        simulation.prepare(init_from)
-        return simulation.run(stop, show_progress)
+    with record_folder.claimed(folder.path, "training in"):
+        _open(folder, settings, records, clients)
+        if flag_file is not None:
+            run_folder.write_atomically(folder.path / "flags.txt", flag_file)
+        with (
+            folder.logging_to_file("pgan"),
+            folder.logging_to_file("federated"),
+            stop.listening(),
+            _engine(settings, folder) as engine,
+            contextlib.closing(_Simulation(settings, records, clients, folder, engine)) as begun,
+        ):
+            begun.prepare(init_from)
+            return begun.run(stop, show_progress)
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from pgan import (
     snapshots,
     training_step,
 )
-from pgan.data import record_reader, record_set, splits
+from pgan.data import record_folder, record_reader, record_set, splits
 from pgan.metrics import extractors
 
 _LOG = logging.getLogger(__name__)
@@ -107,7 +107,8 @@ def train(
         Where the run stands.
 
     Raises:
-        ValueError: If the configuration does not fit the records, devices or the folder's run.
+        ValueError: If the configuration does not fit the records, devices or the folder's run, or
+            another process is training there.
         TrainingDivergedError: If a loss is not finite; the last checkpoint is from before.
         WorkerLostError: If another worker of the cluster is gone.
         checkpoints.CheckpointError: If a checkpoint cannot be written, or none can be read.
@@ -126,14 +127,16 @@ def train(
         _LOG.info("waiting for the other workers of TF_CONFIG")
     strategy = distribute.make_strategy(settings.strategy)
     trainer = _Trainer(settings, records, folder, strategy, rates, show_progress)
-    if trainer.chief:
-        folder.open(settings, run_folder.describe_records(records, settings))
-        if flag_file is not None:
-            run_folder.write_atomically(folder.path / "flags.txt", flag_file)
     stop = stop or StopRequest()
-    log = folder.logging_to_file() if trainer.chief else contextlib.nullcontext()
-    # Listening begins after the strategy exists: TensorFlow's takes SIGTERM for itself.
-    with log, stop.listening():
+    with contextlib.ExitStack() as stack:
+        if trainer.chief:
+            stack.enter_context(record_folder.claimed(folder.path, "training in"))
+            folder.open(settings, run_folder.describe_records(records, settings))
+            if flag_file is not None:
+                run_folder.write_atomically(folder.path / "flags.txt", flag_file)
+            stack.enter_context(folder.logging_to_file())
+        # Listening begins after the strategy exists: TensorFlow's takes SIGTERM for itself.
+        stack.enter_context(stop.listening())
         _LOG.info(hardware.advice(settings.precision, settings.strategy))
         trainer.prepare(init_from)
         try:

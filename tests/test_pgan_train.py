@@ -12,6 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from pgan import checkpoints, config, run_folder, train
+from pgan.data import record_folder
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +178,15 @@ def test_another_configuration_is_refused_by_name(settings, phantom_records, who
     other = dataclasses.replace(settings, learning_rate="0.002")
     with pytest.raises(run_folder.ConfigurationMismatchError, match="learning_rate: '0.001'"):
         train.train(other, phantom_records, whole_run, show_progress=False)
+
+
+def test_a_folder_that_is_trained_in_is_refused_and_left_alone(settings, phantom_records, tmp_path):
+    with (
+        record_folder.claimed(tmp_path, "training in"),
+        pytest.raises(ValueError, match="Another process is training in"),
+    ):
+        train.train(settings, phantom_records, tmp_path, show_progress=False)
+    assert not list(tmp_path.iterdir())
 
 
 def test_other_findings_and_resolutions_are_refused(settings, phantom_records, tmp_path):

@@ -218,6 +218,7 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
     from pgan import job_queue
+    from pgan.data import record_folder
 
     size = _SIZES[_SIZE.value]
     unknown = sorted(set(_ONLY.value) - size.experiments.keys())
@@ -236,7 +237,8 @@ def main(argv: list[str]) -> None:
             bar.update(len(done) - bar.n)
             bar.set_postfix_str(", ".join(running), refresh=False)
 
-        job_queue.run(steps.jobs, _JOBS.value, look)
+        with record_folder.claimed(output, "running a study in"):
+            job_queue.run(steps.jobs, _JOBS.value, look)
     for path in sorted((output / "experiments").glob("*/report.md")):
         print(path)
 

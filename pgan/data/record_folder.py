@@ -19,15 +19,25 @@ SET_ASIDE = "set_aside.txt"
 
 
 @contextlib.contextmanager
-def claimed(output_dir: pathlib.Path) -> Iterator[None]:
-    """Makes the folder, and keeps a second process from writing there at the same time."""
+def claimed(output_dir: pathlib.Path, work: str = "writing records to") -> Iterator[None]:
+    """Makes the folder, and keeps a second process from writing there at the same time.
+
+    Args:
+        output_dir: The folder.
+        work: What is done there, for the message.
+
+    Raises:
+        ValueError: If another process is at it.
+    """
     output_dir.mkdir(parents=True, exist_ok=True)
     folder = os.open(output_dir, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
-        raise ValueError(f"Another process is writing records to {output_dir}.") from None
+        raise ValueError(
+            f"Another process is {work} {output_dir}; wait until it ends, or stop it first."
+        ) from None
     finally:
         os.close(folder)
 
