@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from federated import batches, config
+from federated import batches, config, private_critic
 from pgan.data import clients as clients_lib
 from pgan.data import pool as pool_lib
 from pgan.data import record_access, record_set, splits
@@ -47,9 +47,22 @@ class Clients:
         self.names = list(members)
         self.sizes = [len(places) for places in self._places]
 
-    def batches(self, number: int, round_number: int) -> batches.Batches:
+    def batches(
+        self, number: int, round_number: int
+    ) -> batches.Batches | private_critic.PrivateBatches:
         """Reads what a client trains on in a round."""
         places = self._places[number]
+        if self._settings.dp_clip_norm:
+            return private_critic.make_batches(
+                self._settings,
+                len(places),
+                round_number,
+                number,
+                lambda chosen: (
+                    self._reader.read(places[chosen])[..., np.newaxis],
+                    self._labels[places[chosen]],
+                ),
+            )
         drawn = batches.draw_positions(
             self._settings,
             tf.constant(len(places)),

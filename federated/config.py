@@ -19,6 +19,7 @@ AGGREGATIONS = ("weighted_mean", "mean", "median", "trimmed_mean")
 SERVER_OPTIMIZERS = ("average", "adam")
 IN_PROCESS, TFF = "in_process", "tff"
 ENGINES = (IN_PROCESS, TFF)
+CLIPPINGS = ("fixed", "adaptive")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +107,40 @@ class FederatedConfig(config.Config):
     secure_sum: bool = config.option(
         False, "With engine tff: sum by TFF's secure-sum protocol, as simulated; needs clip_norm."
     )
+    # Privacy; federated/privacy.py says what is guaranteed, and what is not.
+    dp_clip_norm: float = config.option(
+        0.0,
+        "Every image's gradient of the critic is shortened to this norm before noise is added "
+        "(DP-SGD); 0: no such privacy.",
+    )
+    dp_noise_multiplier: float = config.option(
+        1.0, "Noise on the sum of these gradients, in units of dp_clip_norm; 0: none."
+    )
+    dp_delta: float = config.option(
+        1e-5, "Delta that epsilon is told for; should be well below 1 / images of a client."
+    )
+    dp_label_prior: str = config.option(
+        "0.1",
+        "Public shares of the findings, one for all or one for each, by which dp_clip_norm draws "
+        "the generator's labels; not to be counted from the clients' labels.",
+    )
+    dp_test_seed: int = config.option(
+        -1, "Seed of secret draws and noise, for tests: it makes them public; -1: a real secret."
+    )
+    client_dp_noise_multiplier: float = config.option(
+        0.0,
+        "With engine tff: noise on the sum of the clients' updates, in units of clip_norm; "
+        "0: none.",
+    )
+    client_dp_clipping: str = config.option(
+        "fixed",
+        "fixed: updates are shortened to clip_norm; adaptive: to their median norm, as estimated "
+        "with noise, from clip_norm on.",
+        CLIPPINGS,
+    )
+    client_dp_delta: float = config.option(
+        1e-3, "Delta that its epsilon is told for; should be well below 1 / clients."
+    )
     # What is watched.
     metric_every_rounds: int = config.option(
         10,
@@ -146,7 +181,8 @@ class FederatedConfig(config.Config):
                 raise ValueError(f"--{name} must be above 0, got {getattr(self, name)}")
         for name in (
             "images_per_client", "dirichlet", "penalty_weight", "drift_weight", "label_weight",
-            "clip_norm", "reject_norm", "metric_every_rounds", "metric_images",
+            "clip_norm", "reject_norm", "metric_every_rounds", "metric_images", "dp_clip_norm",
+            "dp_noise_multiplier", "client_dp_noise_multiplier",
         ):  # fmt: skip
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"--{name} must not be negative, got {getattr(self, name)}")
@@ -171,6 +207,7 @@ class FederatedConfig(config.Config):
             )
 
         self._check_engine()
+        self._check_privacy()
 
     def _check_engine(self):
         if self.engine == TFF and self.aggregation in ("median", "trimmed_mean"):
@@ -186,6 +223,48 @@ class FederatedConfig(config.Config):
             raise ValueError(
                 "--secure_sum needs --engine=tff, and --clip_norm as the range that it sums in"
             )
+
+    def _check_privacy(self):
+        for name in ("dp_delta", "client_dp_delta"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"--{name} must be in (0, 1), got {getattr(self, name)}")
+        if not -1 <= self.dp_test_seed < 2**31:
+            raise ValueError(f"--dp_test_seed must be from -1 to 2^31 - 1, got {self.dp_test_seed}")
+        if self.dp_clip_norm and self.network.stddev_group != 1:
+            raise ValueError(
+                "--dp_clip_norm needs gradients of one image that no other image has a part in, "
+                "but the minibatch standard deviation mixes them; give --stddev_group=1"
+            )
+        self.label_prior  # noqa: B018, refuses what is no list of shares
+        if self.client_dp_noise_multiplier and not (
+            self.engine == TFF and self.clip_norm and self.aggregation == "mean"
+        ):
+            raise ValueError(
+                "--client_dp_noise_multiplier needs --engine=tff, --clip_norm and "
+                "--aggregation=mean, since weights by images would tell of the clients"
+            )
+        if self.client_dp_clipping != "fixed" and not self.client_dp_noise_multiplier:
+            raise ValueError("--client_dp_clipping needs --client_dp_noise_multiplier above 0")
+        if self.client_dp_noise_multiplier and (self.secure_sum or self.reject_norm):
+            raise ValueError(
+                "--client_dp_noise_multiplier goes with neither --secure_sum nor --reject_norm; "
+                "give it alone"
+            )
+
+    @property
+    def label_prior(self) -> tuple[float, ...]:
+        """Public share of every finding, from `dp_label_prior`."""
+        count = self.network.num_labels
+        try:
+            shares = tuple(float(share) for share in self.dp_label_prior.split(","))
+        except ValueError:
+            shares = ()
+        if len(shares) not in (1, count) or not all(0 <= share <= 1 for share in shares):
+            raise ValueError(
+                f"--dp_label_prior wants a share in [0, 1] for all findings or {count} of them "
+                f"with commas, such as 0.1, got {self.dp_label_prior!r}"
+            )
+        return shares * count if len(shares) == 1 else shares
 
     @property
     def keeps_optimizer(self) -> bool:

@@ -6,12 +6,13 @@ generator step, in the order of WGAN-GP's algorithm 1 <algorithm S1 of the paper
 steps the generator first.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from federated import batches as batches_lib
-from federated import config, sgd
+from federated import config, private_critic, sgd
 from pgan import kernel_sharing, losses, networks, optimizer, training_step
 
 # Streams of random numbers below a client's key; batches.py has those below 16.
@@ -39,6 +40,7 @@ class LocalUpdate(NamedTuple):
         discriminator: The same of the discriminator.
         num_examples: int32 scalar, images of the client, its weight in the mean.
         losses: float32 [len(LOSS_NAMES)], means over the client's steps; skipped steps as a sum.
+            With `dp_clip_norm`, 0 where they would tell of the images; see `losses_by_name`.
     """
 
     generator: list
@@ -82,7 +84,7 @@ class LocalTrainer(tf.Module):
     def train(
         self,
         weights: Weights,
-        batches: batches_lib.Batches,
+        batches: batches_lib.Batches | private_critic.PrivateBatches,
         round_number: tf.Tensor,
         client: tf.Tensor,
     ) -> LocalUpdate:
@@ -90,7 +92,7 @@ class LocalTrainer(tf.Module):
 
         Args:
             weights: Global weights.
-            batches: The client's examples of this round.
+            batches: The client's examples of this round; private ones with `dp_clip_norm`.
             round_number: int64 scalar tensor, from 0.
             client: int64 scalar tensor, the client's number.
         """
@@ -122,6 +124,9 @@ class LocalTrainer(tf.Module):
         def body(i, sums):
             images = tf.cast(batches.images[step, i], tf.float32) / 127.5 - 1.0
             seed = tf.random.fold_in(of_round, step * settings.critic_steps + i, _ALGORITHM)
+            if settings.dp_clip_norm:
+                row = self._private_critic_step(images, batches, (step, i), seed, kernels)
+                return i + 1, sums + row
             row = self._critic_step(images, batches.labels[step, i], seed, kernels)
             return i + 1, sums + row
 
@@ -160,6 +165,27 @@ class LocalTrainer(tf.Module):
             self.discriminator_optimizer, gradients, self._variables.discriminator, means
         )
 
+    def _private_critic_step(self, images, batches, at, seed, generator_kernels):
+        """As `_critic_step`, with clipped gradients and noise, and no terms of real images."""
+        labels = batches.labels[at]
+        latents, mix = private_critic.draw_noise(
+            seed, batches.places[at], self._settings.network.latent_size
+        )
+        with generator_kernels.used():
+            fake = self.generator(latents, losses.condition(labels), self._level)
+        gradients = private_critic.noisy_gradient(
+            self.discriminator,
+            private_critic.Examples(images, tf.stop_gradient(fake), labels, mix),
+            batches.counts[at],
+            batches.num_examples,
+            batches.noise_keys[at],
+            self._settings,
+        )
+        withheld = tf.zeros(len(losses.DISCRIMINATOR_TERMS))
+        return self._apply(
+            self.discriminator_optimizer, gradients, self._variables.discriminator, withheld
+        )
+
     def _generator_step(self, labels, seed, kernels):
         latents = self._latents(seed, _GENERATOR_LATENTS)
         critic = kernel_sharing.SharedKernels(self.discriminator, self._level, fading=False)
@@ -187,6 +213,19 @@ class LocalTrainer(tf.Module):
 
 
 _ALGORITHM = batches_lib.ALGORITHM
+
+
+def losses_by_name(values: Iterable[float], settings: config.FederatedConfig) -> dict[str, float]:
+    """Names the losses that a client returned, without those that it withholds.
+
+    Args:
+        values: In the order of LOSS_NAMES.
+        settings: With `dp_clip_norm`, the critic's terms are withheld: they are means over real
+            images, which no noise was added to.
+    """
+    withheld = losses.DISCRIMINATOR_TERMS if settings.dp_clip_norm else ()
+    named = zip(LOSS_NAMES, map(float, values), strict=True)
+    return {name: value for name, value in named if name not in withheld}
 
 
 def active(generator: networks.Generator, discriminator: networks.Discriminator) -> Weights:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from federated import averaging, config, local, screening
+from federated import averaging, config, local, private_critic, screening
 from federated import batches as batches_lib
 
 _LOG = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class Participant(NamedTuple):
 
     number: int
     name: str
-    batches: batches_lib.Batches
+    batches: batches_lib.Batches | private_critic.PrivateBatches
 
 
 class Returned(NamedTuple):
@@ -162,7 +162,7 @@ def aggregate(
             "examples": client.num_examples,
             "update_norm": averaging.norm(client.update),
             "rejected": reason,
-            **dict(zip(local.LOSS_NAMES, map(float, client.losses), strict=True)),
+            **local.losses_by_name(client.losses, settings),
         }
         if reason:
             screening.log_rejection(round_number, client.name, reason)
@@ -176,18 +176,20 @@ def aggregate(
     images = [client.num_examples for client in accepted]
     update = averaging.combine([client.update for client in accepted], images, settings)
     weights, moments = averaging.server_step(weights, update, moments, settings)
-    means = mean_losses([(client.losses, client.num_examples) for client in accepted])
+    means = mean_losses([(client.losses, client.num_examples) for client in accepted], settings)
     return Outcome(weights, moments, means, rows)
 
 
-def mean_losses(accepted: Sequence[tuple[np.ndarray, int]]) -> dict[str, float]:
+def mean_losses(
+    accepted: Sequence[tuple[np.ndarray, int]], settings: config.FederatedConfig
+) -> dict[str, float]:
     """Means over clients, by name.
 
     Args:
         accepted: Losses, float32 [len(local.LOSS_NAMES)], and images of each client.
+        settings: Decides which losses there are.
     """
     if not accepted:
         return {}
     losses, images = zip(*accepted, strict=True)
-    means = np.average(losses, axis=0, weights=images)
-    return dict(zip(local.LOSS_NAMES, map(float, means), strict=True))
+    return local.losses_by_name(np.average(losses, axis=0, weights=images), settings)

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tqdm
 
 from federated import clients as clients_lib
-from federated import config, critic_loss, rounds, server
+from federated import config, critic_loss, private_simulation, rounds, server
 from pgan import checkpoints, distance_monitor, monitor, run_folder, schedule, snapshots, train
 from pgan import config as pgan_config
 from pgan.data import record_access, record_folder, record_set
@@ -141,6 +141,7 @@ class _Simulation:
         self._settings, self._clients, self._folder = settings, clients, folder
         self._state = server.ServerState(settings)
         self._engine = engine
+        self._privacy = private_simulation.Spending(settings, clients, folder.path)
         if settings.keeps_optimizer:
             self._state.keep(engine.trainer)
         training = settings.train_config()
@@ -193,6 +194,7 @@ class _Simulation:
             )
         if self._settings.metric_every_rounds:
             self._snapshots.draw_reals()
+        self._privacy.log_remarks()
         self._checkpoints.save()  # What was taken over is not lost if the first round is.
 
     def run(self, stop, show_progress):
@@ -219,10 +221,13 @@ class _Simulation:
         state, number = self._state, self._state.rounds_done
         began = time.monotonic()
         weights, moments = state.weights(), [m.numpy() for m in state.moments]
+        self._privacy.count_round()
         outcome = self._engine.run(weights, moments, self._participants(number, bar), number)
         state.advance(outcome)
+        spent = self._privacy.add_to(outcome.clients, number)
         values = {
             **outcome.means,
+            **spent,
             "training/server_step_norm": server.step_norm(weights, state.weights()),
             "training/rejected": float(sum(bool(row["rejected"]) for row in outcome.clients)),
             "training/seconds_per_round": time.monotonic() - began,
@@ -245,6 +250,7 @@ class _Simulation:
         for client in self._clients.sample(number):
             name = self._clients.names[client]
             bar.set_description_str(f"{self._settings.arm}, {name}")
+            self._privacy.count(name)
             yield rounds.Participant(client, name, self._clients.batches(client, number))
 
     def _write(self, bar, shown, done, values, clients, grid):

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from federated import averaging, config, local, rounds, screening
+from federated import averaging, config, local, private_critic, rounds, screening, tff_privacy
 from federated import batches as batches_lib
 
 # With the secure sum, a client weighs as much as so many images at most; see `_mean_factory`.
@@ -26,7 +26,7 @@ class Task(NamedTuple):
     Attributes:
         slot: int32 scalar, its place among the clients of the round.
         number: int64 scalar, the client's number.
-        batches: Its examples.
+        batches: Its examples; private ones with `dp_clip_norm`.
     """
 
     slot: Any
@@ -95,7 +95,11 @@ def build_process(
             settings,
         )
 
-    aggregator = _mean_factory(settings).create(weights_type, tff.TensorType(np.float32))
+    private = bool(settings.client_dp_noise_multiplier)
+    if private:
+        aggregator = tff_privacy.mean_factory(settings, num_clients).create(weights_type)
+    else:
+        aggregator = _mean_factory(settings).create(weights_type, tff.TensorType(np.float32))
 
     @tff.tensorflow.computation
     def start():
@@ -116,9 +120,11 @@ def build_process(
     @tff.tensorflow.computation(weights_type, moments_type, np.int64, weights_type, np.float32)
     def step(weights, moments, number, update, total):
         moved, new_moments = averaging.server_step(weights, update, moments, settings)
-        # Without an accepted update nothing changes, the optimizer's momentum included.
-        kept = [tf.where(total > 0, a, b) for a, b in zip(moved, weights, strict=True)]
-        new_moments = [tf.where(total > 0, a, b) for a, b in zip(new_moments, moments, strict=True)]
+        # Without an accepted update nothing changes, the optimizer's momentum included; unless
+        # noise hides whether there was any.
+        changes = tf.constant(True) if private else total > 0
+        kept = [tf.where(changes, a, b) for a, b in zip(moved, weights, strict=True)]
+        new_moments = [tf.where(changes, a, b) for a, b in zip(new_moments, moments, strict=True)]
         return kept, new_moments, number + 1
 
     @tff.federated_computation(
@@ -128,7 +134,8 @@ def build_process(
         weights = tff.federated_broadcast(state.weights)
         number = tff.federated_broadcast(state.round_number)
         update, weight, report = tff.federated_map(train, (weights, tasks, number))
-        mean = aggregator.next(state.aggregator, update, weight)
+        weights_of_clients = () if private else (weight,)
+        mean = aggregator.next(state.aggregator, update, *weights_of_clients)
         total = tff.federated_sum(weight)
         weights, moments, number = tff.federated_map(
             step, (state.weights, state.moments, state.round_number, mean.result, total)
@@ -141,6 +148,9 @@ def build_process(
 
 def _task_type(settings):
     network = settings.network
+    if settings.dp_clip_norm:
+        batches = private_critic.shapes(settings)
+        return tff.to_type(Task(slot=np.int32, number=np.int64, batches=batches))
     E, C, B = settings.generator_steps, settings.critic_steps, settings.batch_size
     size, labels = network.resolution, network.num_labels
     return tff.to_type(
@@ -158,7 +168,7 @@ def _task_type(settings):
 
 
 def _checked(update, shapes, slot, num_clients, settings):
-    """Update, weight and report of a client; updates that are not finite are zeros."""
+    """Update, weight and report of a client; updates that are not accepted are zeros."""
     values = [
         tf.ensure_shape(v, shape)
         for v, shape in zip(rounds.flat(update.weights), shapes, strict=True)
@@ -174,7 +184,7 @@ def _checked(update, shapes, slot, num_clients, settings):
     if settings.secure_sum:
         weight = tf.minimum(weight, _MOST_EXAMPLES)
     weight = tf.where(accepted, weight, 0.0)
-    values = [tf.where(finite, value, tf.zeros_like(value)) for value in values]
+    values = [tf.where(accepted, value, tf.zeros_like(value)) for value in values]
 
     def in_slot(value):
         value = tf.convert_to_tensor(value)[tf.newaxis]
@@ -234,13 +244,15 @@ class TffRounds:
             for slot, p in enumerate(participants)
         ]
         with tff.framework.get_context_stack().install(self._context):
-            process, initial = self._process(len(participants))
-            state = initial._replace(
+            process, last = self._process(len(participants))
+            state = last._replace(
                 weights=rounds.flat(weights),
                 moments=list(moments),
                 round_number=np.int64(round_number),
             )
             state, report = process.next(state, tasks)
+        # The next round goes on with the aggregator's state: the norm that clips adaptively.
+        self._processes[len(participants)] = process, state
         return self._outcome(state, report, participants, round_number)
 
     def _process(self, num_clients):
@@ -258,11 +270,13 @@ class TffRounds:
                 "examples": int(report.num_examples[slot]),
                 "update_norm": float(report.update_norm[slot]),
                 "rejected": None,
-                **dict(zip(local.LOSS_NAMES, map(float, losses), strict=True)),
+                **local.losses_by_name(losses, self._settings),
             }
             if report.weight[slot] > 0:
                 clip = self._settings.clip_norm
-                row["clipped"] = bool(clip and row["update_norm"] > clip)
+                # With an adaptive norm, only the noisy count of the clipped is known.
+                if self._settings.client_dp_clipping == "fixed":
+                    row["clipped"] = bool(clip and row["update_norm"] > clip)
                 accepted.append((losses, row["examples"]))
             else:
                 finite = bool(np.isfinite(losses).all())
@@ -271,6 +285,6 @@ class TffRounds:
                 )
                 screening.log_rejection(round_number, participant.name, row["rejected"])
             rows.append(row)
-        means = rounds.mean_losses(accepted)
+        means = rounds.mean_losses(accepted, self._settings)
         weights = [np.asarray(w) for w in state.weights]
         return rounds.Outcome(weights, [np.asarray(m) for m in state.moments], means, rows)

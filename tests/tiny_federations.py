@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from federated import batches, config
+from federated import batches, config, private_critic
 from pgan import config as pgan_config
 
 FINDINGS = ("Mass", "Hernia")
@@ -45,6 +45,25 @@ def make_batches(
         labels=tf.constant(labels[places.critic.numpy()]),
         generator_labels=tf.constant(labels[places.generator.numpy()]),
         num_examples=tf.constant(count),
+    )
+
+
+def private_settings(**changes) -> config.FederatedConfig:
+    """The same with example-level privacy and, for tests, noise that can be drawn again."""
+    network = dataclasses.replace(settings().network, stddev_group=1)
+    private = {"network": network, "dp_clip_norm": 1.0, "dp_test_seed": 7, **changes}
+    return settings(**private)
+
+
+def make_private_batches(
+    chosen: config.FederatedConfig, round_number: int = 0, client: int = 0, count: int = 10
+) -> private_critic.PrivateBatches:
+    """The same of a client with images and labels of its own, drawn privately."""
+    generator = np.random.default_rng(client)
+    images = generator.integers(0, 256, (count, PIXELS, PIXELS, 1), np.uint8)
+    labels = generator.integers(0, 2, (count, len(FINDINGS))).astype(np.float32)
+    return private_critic.make_batches(
+        chosen, count, round_number, client, lambda places: (images[places], labels[places])
     )
 
 
