@@ -135,7 +135,7 @@ class FederatedConfig(config.Config):
     client_dp_clipping: str = config.option(
         "fixed",
         "fixed: updates are shortened to clip_norm; adaptive: to their median norm, as estimated "
-        "with noise, from clip_norm on.",
+        "with noise, from clip_norm on, and from there again when a run is continued.",
         CLIPPINGS,
     )
     client_dp_delta: float = config.option(

@@ -14,6 +14,7 @@ all of it and the global models. Taken for granted:
 - Which images are drawn and the noise come from the operating system's secret (`secret_generator`).
   Noise from a seed that others know is no noise: they subtract it. Nor may two different answers
   ever share it.
+- A run counts itself only. Epsilons of runs on the same images add up.
 - The initial weights and everything in the configuration were chosen without these images.
   Measurements and grids of images, a best checkpoint chosen by them, and the fingerprint of the
   records in a run folder are outside.
@@ -28,9 +29,10 @@ depend on the image, and mixing makes no divergence larger.
 
 **Clients (`client_dp_noise_multiplier`).** Neighbours differ in all of one client's data, which are
 exchanged; so a sum of clipped updates changes by twice the clip norm. Each round takes the same
-number of clients without replacement (Wang et al. 2019, https://arxiv.org/abs/1808.00087). It holds
-against who sees the global models, not who took part, nor what clients report: the server is
-trusted with the updates. With 20 clients, see `client_epsilon`.
+number of clients without replacement (Wang et al. 2019, https://arxiv.org/abs/1808.00087), and
+nobody may know whom: `seed`, which they are drawn from, is then a secret. It holds against who sees
+the global models, not what single clients return or report: the server is trusted with that. What
+it comes to for 20 clients is told at `client_epsilon`: nothing of use.
 """
 
 import functools
@@ -145,6 +147,12 @@ def client_epsilon(
     noise_multiplier: float, clients: int, per_round: int, num_rounds: int, delta: float
 ) -> float:
     """Epsilon of some rounds for exchanging all data of one client.
+
+    With 20 clients, 2 in each round and delta 0.001, it is 28 after 30 rounds and 227 after 300 for
+    a multiplier of 1, and 0.8 and 3.1 for 8. But then every weight of the mean update of two gets
+    noise of 8 / 2 clip norms, and all d of them together of 4 sqrt(d): for the paper's networks, of
+    46 million, 27,000 times the longest update that there can be. So few clients can have privacy
+    or a network, not both; it takes thousands. Images can be protected inside a client instead.
 
     Args:
         noise_multiplier: Standard deviation of the noise on the sum of updates over the clip norm.

@@ -18,6 +18,12 @@ from pgan.metrics import extractors
 
 _LOG = logging.getLogger(__name__)
 _CONFIG = "federation.json"
+_ON_THE_BAR = {
+    "critic": "discriminator/wasserstein",
+    "generator": "generator/adversarial",
+    "epsilon": "privacy/epsilon",
+    "client_epsilon": "privacy/client_epsilon",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -256,8 +262,11 @@ class _Simulation:
     def _write(self, bar, shown, done, values, clients, grid):
         bar.set_postfix(
             {
-                "critic": f"{values.get('discriminator/wasserstein', float('nan')):.3g}",
-                "generator": f"{values.get('generator/adversarial', float('nan')):.3g}",
+                **{
+                    short: f"{values[name]:.3g}"
+                    for short, name in _ON_THE_BAR.items()
+                    if name in values
+                },
                 **{
                     name.removeprefix(f"{distance_monitor.FOLDER}/"): f"{value:.4g}"
                     for name, value in values.items()

@@ -117,8 +117,13 @@ def test_clients_of_whom_all_take_part():
 
 
 def test_twenty_clients_have_no_useful_epsilon():
-    """What the README says: noise that leaves an update to be seen guarantees nothing."""
-    assert privacy.client_epsilon(1.0, 20, 2, 300, 1e-3) > 100
+    """The numbers that the documentation gives."""
+    epsilons = [
+        privacy.client_epsilon(noise, 20, 2, rounds, 1e-3)
+        for noise in (1.0, 8.0)
+        for rounds in (30, 300)
+    ]
+    assert epsilons == pytest.approx([27.7, 227, 0.817, 3.11], rel=0.01)
 
 
 def test_slots_are_rarely_too_few():

@@ -44,6 +44,7 @@ def test_runs_and_repeats_from_its_flag_file(run_tool, phantom_records, tmp_path
         (("--num_clients=200",), "would have no patient"),
         (("--train_fold=nowhere",), "has no fold 'nowhere'"),
         (("--client_share=2",), "--client_share must be in"),
+        (("--dp_clip_norm=1",), "give --stddev_group=1"),
     ],
 )
 def test_messages(run_tool, phantom_records, tmp_path, capsys, arguments, message):

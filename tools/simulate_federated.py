@@ -1,8 +1,10 @@
-"""Trains one GAN over many simulated hospitals, or one of its centralised rivals <fig. 4>.
+r"""Trains one GAN over many simulated hospitals, or one of its centralised rivals <fig. 4>.
 
     python tools/simulate_federated.py --records=records/nih --run_dir=runs/federated
     python tools/simulate_federated.py --records=records/nih --run_dir=runs/all --arm=centralized
     python tools/simulate_federated.py --records=records/nih --run_dir=runs/one --arm=single
+    python tools/simulate_federated.py --records=records/nih --run_dir=runs/private \
+        --dp_clip_norm=1 --dp_noise_multiplier=1 --stddev_group=1 --metric_every_rounds=0
 
 All arms have the same clients, initial weights and number of generator iterations one after the
 other. --preset=paper_code does what the released code did. The same command again continues the
