@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from federated import batches, config, private_critic
+from federated import batches, config, example_screening, private_critic
 from pgan.data import clients as clients_lib
 from pgan.data import pool as pool_lib
 from pgan.data import record_access, record_set, splits
@@ -116,6 +116,13 @@ def draw(settings: config.FederatedConfig, records: record_set.RecordSet) -> Cli
         members = {fold.split("/")[1]: np.flatnonzero(records.fold_mask(fold)) for fold in folds}
     else:
         folds, members = [settings.train_fold], _drawn(settings, records)
+    if settings.leave_out:
+        unwanted = set(example_screening.read_ids(settings.leave_out))
+        ids = records.record_ids("all")
+        members = {
+            name: [place for place in places if ids[place] not in unwanted]
+            for name, places in members.items()
+        }
     for fold in folds if settings.held_out_fold else ():
         splits.check_disjoint((records, fold), (records, settings.held_out_fold))
     if settings.arm == config.CENTRALIZED:

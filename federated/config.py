@@ -20,6 +20,11 @@ SERVER_OPTIMIZERS = ("average", "adam")
 IN_PROCESS, TFF = "in_process", "tff"
 ENGINES = (IN_PROCESS, TFF)
 CLIPPINGS = ("fixed", "adaptive")
+UPDATE_ATTACKS = ("sign_flip", "scale", "noise")
+DATA_ATTACKS = ("label_flip", "garbage")
+NO_ATTACK = "none"
+ATTACKS = (NO_ATTACK, *UPDATE_ATTACKS, *DATA_ATTACKS)
+WARN, REVERT = "warn", "revert"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,6 +146,34 @@ class FederatedConfig(config.Config):
     client_dp_delta: float = config.option(
         1e-3, "Delta that its epsilon is told for; should be well below 1 / clients."
     )
+    # Attack and defence.
+    attack: str = config.option(
+        NO_ATTACK,
+        "What some clients do to the others, see federated/attacks.py: sign_flip, scale or noise "
+        "of their updates, label_flip or garbage in their images.",
+        ATTACKS,
+    )
+    attackers: int = config.option(1, "Clients that attack, the first ones.")
+    attack_scale: float = config.option(
+        1.0, "Factor of sign_flip, scale and noise beside an honest update."
+    )
+    leave_out: str = config.option(
+        "", "List of tools/screen_examples.py, whose records no client trains on; '': none."
+    )
+    check_images: int = config.option(
+        64, "Images by which the generator is checked after every round; 0: never.", resume=True
+    )
+    check_distance_factor: float = config.option(
+        2.0,
+        "A measured distance this many times the best so far is an alarm, too; 0: never.",
+        resume=True,
+    )
+    on_alarm: str = config.option(
+        WARN,
+        "warn: say so in the log; revert: also go back to the weights before the round, or to the "
+        "best ones if the distance is what is wrong.",
+        (WARN, REVERT),
+    )
     # What is watched.
     metric_every_rounds: int = config.option(
         10,
@@ -182,7 +215,8 @@ class FederatedConfig(config.Config):
         for name in (
             "images_per_client", "dirichlet", "penalty_weight", "drift_weight", "label_weight",
             "clip_norm", "reject_norm", "metric_every_rounds", "metric_images", "dp_clip_norm",
-            "dp_noise_multiplier", "client_dp_noise_multiplier",
+            "dp_noise_multiplier", "client_dp_noise_multiplier", "attack_scale", "check_images",
+            "check_distance_factor",
         ):  # fmt: skip
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"--{name} must not be negative, got {getattr(self, name)}")
@@ -208,6 +242,7 @@ class FederatedConfig(config.Config):
 
         self._check_engine()
         self._check_privacy()
+        self._check_attack()
 
     def _check_engine(self):
         if self.engine == TFF and self.aggregation in ("median", "trimmed_mean"):
@@ -265,6 +300,32 @@ class FederatedConfig(config.Config):
                 f"with commas, such as 0.1, got {self.dp_label_prior!r}"
             )
         return shares * count if len(shares) == 1 else shares
+
+    def _check_attack(self):
+        if self.arm != FEDERATED and (self.attack != NO_ATTACK or self.on_alarm == REVERT):
+            raise ValueError(
+                f"--attack and --on_alarm=revert are of federations; --arm={self.arm} has one "
+                "training set. Leave them out"
+            )
+        if self.attack != NO_ATTACK and not (
+            self.attackers >= 1 and (self.client_split or self.attackers < self.num_clients)
+        ):
+            raise ValueError(
+                f"--attackers must be at least 1 and below --num_clients={self.num_clients}, got "
+                f"{self.attackers}"
+            )
+        if self.attack != NO_ATTACK and self.dp_clip_norm:
+            raise ValueError("--attack does not go with --dp_clip_norm; leave one of them out")
+        if self.engine == TFF and self.attack in UPDATE_ATTACKS:
+            raise ValueError(
+                f"--attack={self.attack} changes what clients return, which --engine=tff keeps to "
+                "itself; give --engine=in_process"
+            )
+        if 0 < self.check_distance_factor <= 1:
+            raise ValueError(
+                "--check_distance_factor must be above 1, or 0 for never, got "
+                f"{self.check_distance_factor}"
+            )
 
     @property
     def keeps_optimizer(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from federated import averaging, config, local, private_critic, screening
+from federated import attacks, averaging, config, local, private_critic, screening
 from federated import batches as batches_lib
 
 _LOG = logging.getLogger(__name__)
@@ -97,10 +97,13 @@ class InProcess:
             participants: The clients of the round.
             round_number: From 0.
         """
-        returned = [
-            train_client(self.trainer, weights, participant, round_number)
-            for participant in participants
-        ]
+        returned = []
+        for participant in participants:
+            client = train_client(self.trainer, weights, participant, round_number)
+            update = attacks.poison_update(
+                self._settings, client.update, round_number, client.number
+            )
+            returned.append(client._replace(update=update))
         return aggregate(flat(weights), moments, returned, round_number, self._settings)
 
 

@@ -47,13 +47,17 @@ class ServerState(tf.Module):
         variables = local.active(self.generator, self.discriminator)
         return local.Weights(*([v.numpy() for v in part] for part in variables))
 
+    def replace(self, weights: list[np.ndarray], moments: list[np.ndarray]) -> None:
+        """Takes over weights of both networks, a flat list, and moments; the clock stays."""
+        variables = rounds.flat(local.active(self.generator, self.discriminator))
+        for variable, value in zip(variables, weights, strict=True):
+            variable.assign(value)
+        for variable, value in zip(self.moments, moments, strict=True):
+            variable.assign(value)
+
     def advance(self, outcome: rounds.Outcome) -> None:
         """Takes over what a round came to, and moves the clock."""
-        variables = rounds.flat(local.active(self.generator, self.discriminator))
-        for variable, value in zip(variables, outcome.weights, strict=True):
-            variable.assign(value)
-        for variable, value in zip(self.moments, outcome.moments, strict=True):
-            variable.assign(value)
+        self.replace(outcome.weights, outcome.moments)
         self.images_shown.assign_add(self._settings.images_per_round)
 
 

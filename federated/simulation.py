@@ -9,9 +9,27 @@ import time
 import tensorflow as tf
 import tqdm
 
+from federated import (
+    attacks,
+    averaging,
+    config,
+    critic_loss,
+    generator_check,
+    private_simulation,
+    rounds,
+    server,
+)
 from federated import clients as clients_lib
-from federated import config, critic_loss, private_simulation, rounds, server
-from pgan import checkpoints, distance_monitor, monitor, run_folder, schedule, snapshots, train
+from pgan import (
+    checkpoints,
+    distance_monitor,
+    losses,
+    monitor,
+    run_folder,
+    schedule,
+    snapshots,
+    train,
+)
 from pgan import config as pgan_config
 from pgan.data import record_access, record_folder, record_set
 from pgan.metrics import extractors
@@ -158,6 +176,10 @@ class _Simulation:
         self._critic_loss = critic_loss.CriticLoss(
             self._state, settings, _critic_images(settings, records, clients)
         )
+        _, labels = clients.first_images(settings.check_images)
+        self._check = generator_check.GeneratorCheck(
+            self._state, settings, losses.condition(tf.constant(labels)).numpy()
+        )
         phase = schedule.build(training.schedule, settings.network.resolution).phases[0]
         self._snapshots.enter(phase)
         self._distances.enter(phase)
@@ -231,6 +253,7 @@ class _Simulation:
         outcome = self._engine.run(weights, moments, self._participants(number, bar), number)
         state.advance(outcome)
         spent = self._privacy.add_to(outcome.clients, number)
+        alarms = self._check.look()
         values = {
             **outcome.means,
             **spent,
@@ -246,20 +269,57 @@ class _Simulation:
             if self._settings.metric_images and self._distances.enabled:
                 distances = self._distances.measure(shown)
             grid = self._snapshots.draw_fakes(shown)
+        elif alarms:
+            grid = self._snapshots.draw_fakes(shown)  # for a person to look at
         values.update(distances)
-        self._write(bar, shown, done, values, outcome.clients, grid)
+        distance_alarms = self._distance_alarms(distances)
+        self._settle(number, weights, moments, alarms, distance_alarms)
+        self._write(bar, shown, done, values, outcome.clients, grid, alarms + distance_alarms)
         checkpoint = self._checkpoints.save()
-        if distances and self._distances.keep_if_best(checkpoint, distances, shown):
+        if distances and not alarms and self._distances.keep_if_best(checkpoint, distances, shown):
             _LOG.info("best so far, kept: %s", distances)
+
+    def _distance_alarms(self, distances):
+        if not distances:
+            return []
+        best = distance_monitor.read_best(self._folder)
+        return generator_check.judge_distance(
+            distances[self._distances.judge],
+            best["value"] if best else None,
+            self._settings.check_distance_factor,
+        )
+
+    def _settle(self, number, weights, moments, alarms, distance_alarms):
+        """Says what is wrong with the generator, and goes back if asked to."""
+        for alarm in alarms + distance_alarms:
+            _LOG.warning("round %d: the generator looks broken: %s", number, alarm)
+        if self._settings.on_alarm != config.REVERT or not alarms + distance_alarms:
+            return
+        best = self._folder.checkpoints / checkpoints.BEST
+        if distance_alarms and (paths := sorted(best.glob("ckpt-*.index"))):
+            checkpoints.restore_networks(
+                str(paths[-1].with_suffix("")),
+                generator=self._state.generator,
+                discriminator=self._state.discriminator,
+            )
+            restored = rounds.flat(self._state.weights())
+            moments = averaging.initial_moments(restored, self._settings)
+            self._state.replace(restored, moments)
+            _LOG.warning("round %d: back to the networks of %s", number, best)
+        else:
+            self._state.replace(rounds.flat(weights), moments)
+            _LOG.warning("round %d: back to the networks before the round", number)
 
     def _participants(self, number, bar):
         for client in self._clients.sample(number):
             name = self._clients.names[client]
             bar.set_description_str(f"{self._settings.arm}, {name}")
             self._privacy.count(name)
-            yield rounds.Participant(client, name, self._clients.batches(client, number))
+            batches = self._clients.batches(client, number)
+            batches = attacks.poison_batches(self._settings, batches, number, client)
+            yield rounds.Participant(client, name, batches)
 
-    def _write(self, bar, shown, done, values, clients, grid):
+    def _write(self, bar, shown, done, values, clients, grid, alarms):
         bar.set_postfix(
             {
                 **{
@@ -282,8 +342,14 @@ class _Simulation:
             if isinstance(value, float)
         }
         monitor.write_summaries(self._writer, shown, {**values, **of_clients}, grid)
+        attackers = {
+            name
+            for number, name in enumerate(self._clients.names)
+            if attacks.is_attacker(self._settings, number)
+        }
+        clients = [{**row, "attacker": row["client"] in attackers} for row in clients]
         self._folder.append_stats(
-            {"images_shown": shown, "round": done, **values, "clients": clients}
+            {"images_shown": shown, "round": done, **values, "alarms": alarms, "clients": clients}
         )
 
 
