@@ -126,16 +126,17 @@ def load(path: str | os.PathLike) -> Callable[[np.ndarray], Any]:
             "from uint8 images [N, R, R, 1] to probabilities"
         )
     signature = model.signatures[name]
-    (argument,) = signature.structured_input_signature[1]
+    [(argument, spec)] = signature.structured_input_signature[1].items()
 
     def classify(images):
+        images = images[..., np.newaxis]
+        refusal = f"{path} takes no images of {images.shape[1]} px, give another --resolution"
+        if not spec.shape.is_compatible_with(images.shape):
+            raise ValueError(f"{refusal}: the shape of its input is {spec.shape}")
         try:
-            outputs = signature(**{argument: tf.constant(images[..., np.newaxis])})
+            outputs = signature(**{argument: tf.constant(images)})
         except tf.errors.InvalidArgumentError as error:
-            raise ValueError(
-                f"{path} refuses images of {images.shape[1]} px, give another --resolution: "
-                f"{error.message.splitlines()[0]}"
-            ) from None
+            raise ValueError(f"{refusal}: {error.message.splitlines()[0]}") from None
         if "probabilities" not in outputs:
             raise ValueError(f"the signature {name} of {path} returns no probabilities")
         names = None

@@ -1,0 +1,209 @@
+"""Federations beside one another over seeds: their distances and critic losses <fig. 4B and C>.
+
+A variant is an arm of the experiment, or an attack with an aggregator; its runs differ in the seed
+only. Intervals are Student's over the seeds. Differences to the baseline are paired by the seed,
+since runs of one seed have the same clients and initial weights; a baseline and a variant without
+two common seeds have no interval.
+"""
+
+import dataclasses
+import math
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from pgan import results, run_folder
+
+DISTANCE, CRITIC = "distance", "negative critic loss"
+METRICS = (DISTANCE, CRITIC)
+# Of a run: its last measurement, and its lowest.
+SUMMARIES = ("final", "best")
+CONFIDENCE = 0.95
+
+_CRITIC_NAME = "critic/negative_loss_held_out"
+_DISTANCE_ENDS = ("_to_held_out", "_to_train")  # the first that was measured
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run of a comparison.
+
+    Attributes:
+        variant: Name of what is compared.
+        seed: Of the run.
+        points: {metric of METRICS: [(round from 1, value)]}, in order; empty where not measured.
+        names: {metric: its name in stats.jsonl}.
+    """
+
+    variant: str
+    seed: int
+    points: dict[str, list[tuple[int, float]]]
+    names: dict[str, str]
+
+    def summary(self, metric: str, kind: str) -> float:
+        """The last or the lowest value; NaN if nothing finite was measured.
+
+        Args:
+            metric: Of METRICS.
+            kind: Of SUMMARIES.
+        """
+        values = [value for _, value in self.points[metric]]
+        if not values:
+            return math.nan
+        finite = [value for value in values if math.isfinite(value)]
+        return values[-1] if kind == "final" else min(finite, default=math.nan)
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds.
+
+    Attributes:
+        variant: Whose.
+        baseline: Which variant was subtracted; empty for the variant's own mean.
+        metric: Of METRICS.
+        kind: Of SUMMARIES.
+        seeds: Number of seeds.
+        mean: Mean.
+        sd: Standard deviation over the seeds; NaN for one seed.
+        low: Lower end of the interval; NaN for one seed.
+        high: Upper end.
+    """
+
+    variant: str
+    baseline: str
+    metric: str
+    kind: str
+    seeds: int
+    mean: float
+    sd: float
+    low: float
+    high: float
+
+
+def folder_name(variant: str, seed: int) -> str:
+    """Name of a run's folder within its comparison."""
+    return f"{variant}_{seed}"
+
+
+def read_run(folder: str | os.PathLike, variant: str, seed: int) -> Run:
+    """Reads a run of a comparison from its `stats.jsonl`.
+
+    Args:
+        folder: Of the comparison; holds run folders named as `folder_name` does.
+        variant: Name of the variant.
+        seed: Of the run.
+
+    Raises:
+        ValueError: If nothing was measured.
+    """
+    path = pathlib.Path(folder) / folder_name(variant, seed)
+    rows = run_folder.RunFolder(path).read_stats()
+    known = {name for row in rows for name in row}
+    found = [
+        sorted(name for name in known if name.startswith("monitor/") and name.endswith(end))
+        for end in _DISTANCE_ENDS
+    ]
+    names = {DISTANCE: next((group[0] for group in found if group), ""), CRITIC: _CRITIC_NAME}
+    points = {
+        metric: [(row["round"], float(row[name])) for row in rows if name in row]
+        for metric, name in names.items()
+    }
+    if not any(points.values()):
+        raise ValueError(
+            f"{path} has measured nothing on held-out images; its flags need "
+            "--metric_every_rounds above 0, and the records a fold --held_out_fold"
+        )
+    return Run(variant, seed, points, names)
+
+
+def estimate(values: Sequence[float]) -> tuple[float, float, float, float]:
+    """Mean, standard deviation and the ends of Student's interval of the mean.
+
+    Args:
+        values: A value for each seed, at least one.
+
+    Returns:
+        The last three are NaN for a single value.
+    """
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return mean, math.nan, math.nan, math.nan
+    sd = float(np.std(values, ddof=1))
+    margin = sd / math.sqrt(len(values)) * stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)
+    return mean, sd, mean - float(margin), mean + float(margin)
+
+
+def estimates(runs: Sequence[Run], baseline: str | None = None) -> list[Estimate]:
+    """Means of all variants, and their differences from the baseline.
+
+    Args:
+        runs: Of all variants and seeds.
+        baseline: Variant to subtract from the others; None for no differences.
+
+    Raises:
+        ValueError: If runs measured different distances.
+    """
+    names = {run.names[DISTANCE] for run in runs if run.names[DISTANCE]}
+    if len(names) > 1:
+        raise ValueError(
+            f"these runs measured different distances and cannot be compared: {sorted(names)}"
+        )
+    variants = list(dict.fromkeys(run.variant for run in runs))
+    table = []
+    for metric in METRICS:
+        for kind in SUMMARIES:
+            values = {
+                variant: {r.seed: r.summary(metric, kind) for r in runs if r.variant == variant}
+                for variant in variants
+            }
+            for variant in variants:
+                table.append(_row(variant, "", metric, kind, list(values[variant].values())))
+            for variant in variants if baseline in values else ():
+                shared = values[variant].keys() & values[baseline].keys()
+                if variant != baseline and shared:
+                    pairs = [values[variant][s] - values[baseline][s] for s in sorted(shared)]
+                    table.append(_row(variant, baseline, metric, kind, pairs))
+    return table
+
+
+def _row(variant, baseline, metric, kind, values):
+    return Estimate(variant, baseline, metric, kind, len(values), *estimate(values))
+
+
+def rows(table: Sequence[Estimate]) -> list[dict[str, Any]]:
+    """The estimates as rows of results.jsonl; what is not known is null."""
+    return [
+        {
+            "name": "federation_comparison",
+            **{
+                key: None if isinstance(value, float) and not math.isfinite(value) else value
+                for key, value in dataclasses.asdict(one).items()
+            },
+        }
+        for one in table
+    ]
+
+
+def markdown(table: Sequence[Estimate]) -> str:
+    """Markdown table of estimates."""
+    header = ["variant", "metric", "of", "seeds", "mean", "SD", f"{CONFIDENCE:.0%} interval"]
+    return results.markdown_table(
+        header,
+        [
+            [
+                f"{one.variant} - {one.baseline}" if one.baseline else one.variant,
+                one.metric,
+                one.kind,
+                str(one.seeds),
+                f"{one.mean:.4g}",
+                "" if math.isnan(one.sd) else f"{one.sd:.3g}",
+                "" if math.isnan(one.sd) else f"{one.low:.4g} to {one.high:.4g}",
+            ]
+            for one in table
+        ],
+    )
