@@ -1,0 +1,152 @@
+"""Means, intervals and paired differences by hand; the tool on runs that are there."""
+
+import math
+
+import pytest
+import tiny_runs
+
+from federated import comparison, plots
+from pgan import results, run_folder
+
+_NAMES = {comparison.DISTANCE: "monitor/fd8_to_held_out", comparison.CRITIC: "critic/x"}
+
+
+def _run(variant, seed, *values):
+    """A run with these distances, and a critic loss of a tenth of them."""
+    distances = [(10 * (i + 1), value) for i, value in enumerate(values)]
+    critic = [(number, value / 10) for number, value in distances]
+    points = {comparison.DISTANCE: distances, comparison.CRITIC: critic}
+    return comparison.Run(variant, seed, points, _NAMES)
+
+
+def test_summaries():
+    run = _run("federated", 1, 9.0, 2.0, 3.0)
+    assert run.summary(comparison.DISTANCE, "final") == 3
+    assert run.summary(comparison.DISTANCE, "best") == 2
+    assert run.summary(comparison.CRITIC, "best") == pytest.approx(0.2)
+    assert _run("a", 1, 5.0, math.nan).summary(comparison.DISTANCE, "best") == 5
+    assert math.isnan(_run("a", 1).summary(comparison.DISTANCE, "final"))
+
+
+def test_interval_by_hand():
+    # Mean 2, SD 1, t of 97.5 % with 2 degrees of freedom 4.30265.
+    mean, sd, low, high = comparison.estimate([1.0, 2.0, 3.0])
+    assert (mean, sd) == (2, 1)
+    assert (low, high) == pytest.approx((2 - 4.30265 / 3**0.5, 2 + 4.30265 / 3**0.5), abs=1e-4)
+    assert comparison.estimate([5.0])[0] == 5 and math.isnan(comparison.estimate([5.0])[1])
+
+
+def test_differences_are_paired_by_seed():
+    runs = [_run("centralized", seed, 10.0 * seed) for seed in (1, 2, 3)]
+    runs += [_run("federated", seed, 10.0 * seed + 1 + seed / 10) for seed in (3, 2, 1)]
+    table = comparison.estimates(runs, "centralized")
+    [one] = [
+        e for e in table if e.baseline and e.metric == comparison.DISTANCE and e.kind == "final"
+    ]
+    assert (one.variant, one.baseline, one.seeds) == ("federated", "centralized", 3)
+    assert (one.mean, one.sd) == pytest.approx((1.2, 0.1))
+    assert (one.low, one.high) == pytest.approx((1.2 - 0.24841, 1.2 + 0.24841), abs=1e-4)
+    assert sum(not e.baseline for e in table) == 2 * 4
+    assert "federated - centralized" in comparison.markdown(table)
+    other = comparison.Run("a", 1, runs[0].points, {**_NAMES, comparison.DISTANCE: "monitor/z"})
+    with pytest.raises(ValueError, match="measured different distances"):
+        comparison.estimates([*runs, other])
+
+
+def test_figure_has_a_line_and_a_band_for_each_variant():
+    runs = [_run(arm, seed, 4.0, 2.0 * seed) for arm in ("federated", "single") for seed in (1, 2)]
+    distance, critic = plots.variants(runs, "study").axes
+    assert distance.get_yscale() == "log" and critic.get_yscale() == "linear"
+    assert [list(line.get_ydata()) for line in distance.lines] == [[4.0, 3.0]] * 2
+    assert [line.get_label() for line in distance.lines] == ["federated", "single"]
+    assert len(distance.collections) == len(critic.collections) == 2
+    assert distance.get_title(loc="left") == "study, 2 seeds"
+
+
+def _finished(folder, variant, seed, value, measured=True):
+    path = folder / comparison.folder_name(variant, seed)
+    tiny_runs.make_run(path, seed=seed)
+    row = {"images_shown": 3000, "round": 1}
+    if measured:
+        row |= {
+            "monitor/fd8_to_train": 99.0,
+            "monitor/fd8_to_held_out": value,
+            "critic/negative_loss_held_out": -value,
+        }
+    run_folder.RunFolder(path).append_stats(row)
+
+
+@pytest.fixture
+def finished_runs(tmp_path):
+    for arm, values in (("federated", (3.0, 5.0)), ("centralized", (2.0, 3.0)), ("single", (7, 9))):
+        for seed, value in zip((1, 2), values, strict=True):
+            _finished(tmp_path, arm, seed, value)
+    return tmp_path
+
+
+def test_the_tool_reports_finished_runs_without_training(run_tool, finished_runs, capsys):
+    arguments = ("--records=none", "--seeds=1,2", f"--output={finished_runs}")
+    for _ in range(2):
+        assert run_tool("compare_federations", *arguments) == 0
+    rows = results.read(finished_runs / "results.jsonl")
+    found = {
+        (row["variant"], row["baseline"]): row["mean"]
+        for row in rows
+        if row["metric"] == comparison.DISTANCE and row["kind"] == "best"
+    }
+    assert found == {
+        ("federated", ""): 4.0,
+        ("centralized", ""): 2.5,
+        ("single", ""): 8.0,
+        ("federated", "centralized"): 1.5,
+        ("single", "centralized"): 5.5,
+        ("single", "federated"): 4.0,
+    }
+    assert len(rows) == 6 * 4
+    assert "federated - centralized" in capsys.readouterr().out
+    assert (finished_runs / "comparison.png").stat().st_size > 10_000
+
+
+def test_the_tool_sets_attacks_against_aggregators(run_tool, tmp_path, capsys):
+    for attack, values in (("none", (2, 2.5)), ("sign_flip", (9, 3))):
+        for aggregator, value in zip(("weighted_mean", "median"), values, strict=True):
+            _finished(tmp_path, f"{attack}+{aggregator}", 1, value)
+    arguments = (
+        "--records=none", "--seeds=1", f"--output={tmp_path}",
+        "--attacks=none,sign_flip", "--aggregators=weighted_mean,median",
+    )  # fmt: skip
+    assert run_tool("compare_federations", *arguments) == 0
+    assert "sign_flip+weighted_mean - none+weighted_mean" in capsys.readouterr().out
+    means = {
+        row["variant"]: row["mean"]
+        for row in results.read(tmp_path / "results.jsonl")
+        if row["baseline"] and row["metric"] == comparison.DISTANCE and row["kind"] == "final"
+    }
+    assert means == {"none+median": 0.5, "sign_flip+weighted_mean": 7.0, "sign_flip+median": 1.0}
+    # A run that is not there is trained, with the attack's flags; there are no records here.
+    assert run_tool("compare_federations", *arguments, "--seeds=2", "--attack_scale=5") == 1
+    assert "none+weighted_mean_2 ended with status 1" in capsys.readouterr().err
+    command = (tmp_path / "none+weighted_mean_2.out").read_text().splitlines()[0]
+    for part in ("--attack=none", "--attack_scale=5.0", "--client_share=1", "--seed=2"):
+        assert part in command
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (("--arms=federated,pooled",), "got 'pooled'"),
+        (("--attacks=magic",), "got 'magic'"),
+        (("--attacks=none", "--aggregators=krum"), "got 'krum'"),
+        (("--attacks=none", "--aggregators=clipped_mean"), "needs --clip_norm"),
+        (("--seeds=one",), "--seeds wants whole numbers"),
+    ],
+)
+def test_the_tool_refuses_what_it_cannot_do(run_tool, tmp_path, capsys, changes, message):
+    assert run_tool("compare_federations", "--records=none", f"--output={tmp_path}", *changes) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_runs_without_measurements_are_refused(tmp_path):
+    _finished(tmp_path, "federated", 1, 0.0, measured=False)
+    with pytest.raises(ValueError, match="--metric_every_rounds above 0"):
+        comparison.read_run(tmp_path, "federated", 1)

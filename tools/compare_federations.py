@@ -1,0 +1,187 @@
+"""Trains the arms of a federated experiment over seeds, or attacks against aggregators <fig. 4>.
+
+    python tools/compare_federations.py --train_flags=fig4_phantom.flags \
+        --records=records/phantom --seeds=1,2,3 --output=studies/fig4
+    python tools/compare_federations.py --train_flags=attacks.flags --records=records/phantom \
+        --attacks=none,sign_flip --aggregators=weighted_mean,median --output=studies/attacks
+
+The second form trains federations of which all clients take part in every round. The same command
+again continues. Writes <output>/<variant>_<seed>/ (run folders of tools/simulate_federated.py),
+results.jsonl and comparison.png, and prints the table.
+"""
+
+import functools
+import os
+import pathlib
+import sys
+
+import tqdm
+from absl import app, flags
+
+from federated import config
+
+# The baseline comes first: others are shown as differences from it.
+_AGGREGATORS = {
+    "weighted_mean": ("--aggregation=weighted_mean",),
+    "median": ("--aggregation=median",),
+    "trimmed_mean": ("--aggregation=trimmed_mean",),
+    "clipped_mean": ("--aggregation=mean", "--clip_norm={clip_norm}"),
+    "norm_rejection": ("--aggregation=mean", "--reject_norm={reject_norm}"),
+}
+_TRAIN_FLAGS = flags.DEFINE_string(
+    "train_flags", None, "Flag file of tools/simulate_federated.py, the same for all runs."
+)
+_RECORDS = flags.DEFINE_string("records", None, "Record set of all clients.", required=True)
+_OUTPUT = flags.DEFINE_string("output", None, "Folder of the comparison.", required=True)
+_PRESET = flags.DEFINE_enum("preset", "paper", list(config.PRESETS), "Settings that flags change.")
+_SEEDS = flags.DEFINE_list("seeds", ["1", "2", "3"], "Seeds; a run of each variant for each.")
+_ARMS = flags.DEFINE_list("arms", list(config.ARMS), f"Of {', '.join(config.ARMS)}.")
+_ATTACKS = flags.DEFINE_list(
+    "attacks", [], f"Instead of arms: of {', '.join(config.ATTACKS)}, against every aggregator."
+)
+_AGGREGATORS_ASKED = flags.DEFINE_list(
+    "aggregators", ["weighted_mean", "median", "trimmed_mean"], f"Of {', '.join(_AGGREGATORS)}."
+)
+_ATTACKERS = flags.DEFINE_integer("attackers", 1, "Clients that attack.", 1)
+_ATTACK_SCALE = flags.DEFINE_float("attack_scale", 1.0, "See tools/simulate_federated.py.", 0)
+_CLIP_NORM = flags.DEFINE_float("clip_norm", 0.0, "Norm of clipped_mean.", 0)
+_REJECT_NORM = flags.DEFINE_float("reject_norm", 0.0, "Norm of norm_rejection.", 0)
+_JOBS = flags.DEFINE_integer(
+    "jobs", 1, "Runs at a time, each on its share of the processor's cores.", 1
+)
+
+
+def _variants() -> dict[str, list[str]]:
+    """Flags of each variant by its name."""
+    _check("arms", _ARMS.value, config.ARMS)
+    _check("attacks", _ATTACKS.value, config.ATTACKS)
+    _check("aggregators", _AGGREGATORS_ASKED.value, _AGGREGATORS)
+    if not _ATTACKS.value:
+        return {arm: [f"--arm={arm}"] for arm in _ARMS.value}
+    norms = {"clip_norm": _CLIP_NORM.value, "reject_norm": _REJECT_NORM.value}
+    for aggregator, name in (("clipped_mean", "clip_norm"), ("norm_rejection", "reject_norm")):
+        if aggregator in _AGGREGATORS_ASKED.value and not norms[name]:
+            raise ValueError(
+                f"--aggregators={aggregator} needs --{name}; a run without attack has update_norm "
+                "of its clients in stats.jsonl"
+            )
+    return {
+        f"{attack}+{aggregator}": [
+            f"--attack={attack}",
+            f"--attackers={_ATTACKERS.value}",
+            f"--attack_scale={_ATTACK_SCALE.value}",
+            "--client_share=1",
+            *(text.format(**norms) for text in _AGGREGATORS[aggregator]),
+        ]
+        for attack in _ATTACKS.value
+        for aggregator in _AGGREGATORS_ASKED.value
+    }
+
+
+def _check(name, values, known):
+    wrong = [value for value in values if value not in known]
+    if wrong:
+        raise ValueError(f"--{name} must be of {', '.join(known)}; got {wrong[0]!r}")
+
+
+def _command(own: list[str], seed: int, run_dir: pathlib.Path) -> list[str]:
+    return [
+        sys.executable,
+        str(pathlib.Path(__file__).with_name("simulate_federated.py")),
+        *([f"--flagfile={_TRAIN_FLAGS.value}"] if _TRAIN_FLAGS.value else []),
+        f"--preset={_PRESET.value}",
+        f"--records={_RECORDS.value}",
+        f"--run_dir={run_dir}",
+        f"--seed={seed}",
+        *own,
+    ]
+
+
+def _rounds(run_dir: pathlib.Path) -> tuple[int, int]:
+    """Rounds that a run has done, and in all; (0, 0) before it began."""
+    from pgan import run_folder
+
+    folder = run_folder.RunFolder(run_dir)
+    if not folder.exists:
+        return 0, 0
+    settings, _ = folder.read()
+    rows = folder.read_stats()
+    if not rows:
+        return 0, 0
+    each = rows[-1]["images_shown"] / rows[-1]["round"]
+    return rows[-1]["round"], round(1000 * settings.schedule.total_kimg / each)
+
+
+def _finished(run_dir: pathlib.Path) -> bool:
+    done, total = _rounds(run_dir)
+    return 0 < total <= done
+
+
+def _train(variants: dict[str, list[str]], seeds: list[int], output: pathlib.Path) -> None:
+    """Trains what is missing, some runs at a time."""
+    from federated import comparison
+    from pgan import job_queue
+
+    jobs = []
+    for seed in seeds:
+        for variant, own in variants.items():
+            name = comparison.folder_name(variant, seed)
+            jobs.append(
+                job_queue.Job(
+                    name,
+                    _command(own, seed, output / name),
+                    functools.partial(_finished, output / name),
+                    output / f"{name}.out",
+                )
+            )
+    with tqdm.tqdm(total=100 * len(jobs), unit="%", desc="runs") as bar:
+
+        def look(done, running):
+            shares = [_rounds(output / job.name) for job in jobs]
+            bar.update(sum(100 * did // total for did, total in shares if total) - bar.n)
+            bar.set_postfix_str(", ".join(running), refresh=False)
+
+        job_queue.run(jobs, _JOBS.value, look)
+
+
+def main(argv: list[str]) -> int | None:
+    """Runs the tool; see the module's docstring."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
+    if not _SEEDS.value or not all(seed.isdigit() for seed in _SEEDS.value):
+        raise ValueError(f"--seeds wants whole numbers such as 1,2,3; got {_SEEDS.value}")
+    variants, seeds = _variants(), [int(seed) for seed in _SEEDS.value]
+    output = pathlib.Path(_OUTPUT.value)
+    output.mkdir(parents=True, exist_ok=True)
+    _train(variants, seeds, output)
+    from federated import comparison, plots
+    from pgan import results
+
+    runs = [comparison.read_run(output, variant, seed) for variant in variants for seed in seeds]
+    centralized = config.CENTRALIZED in variants
+    tables = [comparison.estimates(runs, config.CENTRALIZED if centralized else None)]
+    if config.SINGLE in variants and config.FEDERATED in variants:
+        both = [run for run in runs if run.variant in (config.SINGLE, config.FEDERATED)]
+        tables.append([one for one in comparison.estimates(both, config.FEDERATED) if one.baseline])
+    if _ATTACKS.value:
+        tables = [comparison.estimates(runs, next(iter(variants)))]
+    table = [one for part in tables for one in part]
+    results.write(output / "results.jsonl", comparison.rows(table))
+    plots.variants(runs, output.name).savefig(output / "comparison.png")
+    print(comparison.markdown(table))
+    print(f"figure: {output / 'comparison.png'}")
+    return None
+
+
+def _run(argv: list[str]) -> int | None:
+    """Turns errors that a user can mend into one message instead of a traceback."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        return main(argv)
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    app.run(_run)
