@@ -20,7 +20,8 @@ from pgan import results, run_folder
 
 DISTANCE, CRITIC = "distance", "negative critic loss"
 METRICS = (DISTANCE, CRITIC)
-# Of a run: its last measurement, and its lowest.
+# Of a run: its last measurement, and its lowest. The lowest critic loss may be one of the first
+# rounds, where the critic has learnt nothing yet; it says something only beside the curve.
 SUMMARIES = ("final", "best")
 CONFIDENCE = 0.95
 

@@ -136,7 +136,9 @@ def load(path: str | os.PathLike) -> Callable[[np.ndarray], Any]:
         try:
             outputs = signature(**{argument: tf.constant(images)})
         except tf.errors.InvalidArgumentError as error:
-            raise ValueError(f"{refusal}: {error.message.splitlines()[0]}") from None
+            lines = error.message.splitlines()
+            reason = next((line for line in lines if "assertion failed" in line), lines[0])
+            raise ValueError(f"{refusal}: {reason.strip()}") from None
         if "probabilities" not in outputs:
             raise ValueError(f"the signature {name} of {path} returns no probabilities")
         names = None

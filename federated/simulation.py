@@ -276,7 +276,8 @@ class _Simulation:
         self._settle(number, weights, moments, alarms, distance_alarms)
         self._write(bar, shown, done, values, outcome.clients, grid, alarms + distance_alarms)
         checkpoint = self._checkpoints.save()
-        if distances and not alarms and self._distances.keep_if_best(checkpoint, distances, shown):
+        sound = distances and not alarms + distance_alarms
+        if sound and self._distances.keep_if_best(checkpoint, distances, shown):
             _LOG.info("best so far, kept: %s", distances)
 
     def _distance_alarms(self, distances):
