@@ -14,7 +14,6 @@ differences the test images can show.
 """
 
 import logging
-import os
 import pathlib
 import sys
 
@@ -181,7 +180,6 @@ def main(argv: list[str]) -> None:
 
 def _run(argv: list[str]) -> int | None:
     """Turns errors that a user can mend into one message instead of a traceback."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("classifier").setLevel(logging.INFO)
     try:
         return main(argv)
@@ -191,4 +189,4 @@ def _run(argv: list[str]) -> int | None:
 
 
 if __name__ == "__main__":
-    app.run(_run)
+    app.run(_run, flags_parser=config_flags.parse_with_tensorflow)
