@@ -151,11 +151,9 @@ def train(
     _check_folder(folder, facts)
     strategy = distribute.make_strategy(settings.strategy)
     with _Policy(settings.precision), strategy.scope():
-        classifier = model.Classifier(training.findings, settings)
         if (folder / _FINISHED).exists():
-            content = json.loads((folder / _FINISHED).read_text())
-            classifier.load_weights(str(folder / _BEST))
-            return Trained(classifier, np.array(content["thresholds"], np.float64), content)
+            return load(folder)
+        classifier = model.Classifier(training.findings, settings)
         origin = model.load_initial_weights(classifier, settings)
         weights = (None, None)
         if settings.class_weights == "balanced":
@@ -185,6 +183,34 @@ def train(
     }
     run_folder.write_atomically(folder / _FINISHED, json.dumps(content, indent=1) + "\n")
     return Trained(classifier, np.array(thresholds, np.float64), content)
+
+
+def load(folder: pathlib.Path) -> Trained:
+    """Loads a classifier that `train` has finished.
+
+    Args:
+        folder: Where it was trained.
+
+    Raises:
+        ValueError: If there is none, or its files do not belong together.
+    """
+    path = folder / _FINISHED
+    if not path.exists():
+        raise ValueError(
+            f"{folder} holds no trained classifier ({_FINISHED} is missing); wanted is the folder "
+            "of an arm, such as experiments/fig2/seed1/real, whose training has ended"
+        )
+    content = json.loads(path.read_text())
+    settings = config_lib.ClassifierConfig.from_dict(content["settings"])
+    with _Policy(settings.precision):
+        classifier = model.Classifier(content["findings"], settings)
+    try:
+        classifier.load_weights(str(folder / _BEST))
+    except (ValueError, OSError, KeyError) as error:
+        raise ValueError(
+            f"{folder / _BEST} holds no weights of this classifier: {error}"
+        ) from error
+    return Trained(classifier, np.array(content["thresholds"], np.float64), content)
 
 
 def _fit(classifier, settings, training, validation, folder, progress, verbose):

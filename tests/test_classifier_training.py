@@ -84,6 +84,26 @@ def test_a_training_is_resumed_to_the_bit_and_then_not_repeated(tables, tmp_path
     np.testing.assert_array_equal(again.thresholds, whole.thresholds)
 
 
+def test_a_trained_classifier_is_loaded_from_its_folder_alone(tables, tmp_path):
+    trained = _train(tables, tmp_path / "run", max_epochs=2)
+    loaded = training.load(tmp_path / "run")
+    np.testing.assert_array_equal(
+        training.predict(loaded.classifier, tables[1]),
+        training.predict(trained.classifier, tables[1]),
+    )
+    assert loaded.classifier.findings == ("Infiltration", "Hernia")
+    np.testing.assert_array_equal(loaded.thresholds, trained.thresholds)
+    assert loaded.facts["history"] == trained.facts["history"]
+    (tmp_path / "run" / "best.weights.h5").write_bytes(b"no weights")
+    with pytest.raises(ValueError, match="best.weights.h5 holds no weights of this classifier"):
+        training.load(tmp_path / "run")
+    (tmp_path / "run" / "classifier.json").unlink()
+    with pytest.raises(
+        ValueError, match=r"run holds no trained classifier \(classifier.json is mi"
+    ):
+        training.load(tmp_path / "run")
+
+
 def test_best_epoch_is_kept_and_thresholds_are_of_the_validation_images(tables, tmp_path):
     trained = _train(tables, tmp_path / "run")
     history = trained.facts["history"]
