@@ -305,6 +305,20 @@ def test_truth_of_a_record():
     np.testing.assert_array_equal(present, record.labels > 0)
 
 
+def test_a_named_image_is_drawn_again_with_its_truth():
+    records = itertools.islice(phantom.read(20, seed=3, size=64), 5, 8)
+    for record in records:
+        image, truth = phantom.redraw(record.image_id, 64)
+        np.testing.assert_array_equal(image, record.load())
+        present = truth.findings.reshape(14, -1).any(1)
+        np.testing.assert_array_equal(present, record.labels > 0)
+    for name in ("00000001_000.png", "phantom1_000000_000.jpg", "site_phantom1_000000_000.png"):
+        with pytest.raises(
+            ValueError, match="is no name of a phantom, such as phantom1_000000_000"
+        ):
+            phantom.redraw(name, 64)
+
+
 # --- Callers' mistakes -------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ any order, however many are asked for.
 import dataclasses
 import functools
 import itertools
+import re
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
@@ -24,6 +25,7 @@ from pgan.data.radiograph import Radiograph
 
 VERSION = 1  # Raise whenever a change alters the pixels of any image, also of `phantom_sites`.
 LARGEST_DRAWING = 1024
+_IMAGE_NAME = re.compile(r"phantom(\d+)_(\d{6,})_(\d{3,})\.png")
 
 _exam, _render = phantom_drawing.exam, phantom_drawing.render
 
@@ -210,6 +212,23 @@ def truth_of(
 def truth(radiograph: Radiograph) -> Truth:
     """Ground truth of a radiograph that `read` yielded."""
     return draw_with_truth(**radiograph.load.keywords)[1]
+
+
+def redraw(image_id: str, size: int) -> tuple[np.ndarray, Truth]:
+    """Draws the image of a name that `read` gave, and says what lies where in it.
+
+    Returns:
+        As `draw_with_truth`.
+
+    Raises:
+        ValueError: If `read` gives no such name, or the size is out of range.
+    """
+    match = _IMAGE_NAME.fullmatch(image_id)
+    if match is None:
+        raise ValueError(f"{image_id!r} is no name of a phantom, such as {image_name(1, 0, 0)}")
+    seed, patient, image = map(int, match.groups())
+    values = phantom_drawing.illness(seed, patient, image)
+    return draw_with_truth(values, patient=patient, image=image, seed=seed, size=size)
 
 
 @functools.lru_cache(maxsize=16)
