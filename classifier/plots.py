@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classifier import stats
+from classifier import pointing, stats
 from pgan.plots import COLOURS, FONT_SIZE
 
 if TYPE_CHECKING:
     from matplotlib import figure
 
-    from classifier import predictions
+    from classifier import explanation, predictions
 
 _GRID = np.linspace(0.0, 1.0, 201)
 _BARS = ("auc", "accuracy", "sensitivity", "specificity", "ppv", "npv", "f1")
@@ -221,3 +221,94 @@ def pair_similarities(
             part.set_ylabel("density")
             part.legend(frameon=False, fontsize=FONT_SIZE - 1)
         return drawing
+
+
+def explanations(
+    found: Sequence[explanation.Explained],
+    judges: Sequence[explanation.Judge],
+    title: str,
+    limits: tuple[float | None, float],
+) -> figure.Figure:
+    """Draws images, what one or two classifiers see in each, and the difference of the two.
+
+    Args:
+        found: Images of the sheet.
+        judges: The classifiers.
+        title: What is shown.
+        limits: The end of the scale of maps in log odds, or None for the largest value of each
+            map; and that of differences, larger ones being cut: in log odds as well or, where each
+            map has its own scale, in multiples of a map's mean.
+
+    Returns:
+        The figure: four cells in a row, of two images or, for two classifiers, of one. Green lines
+        enclose the region of the finding where it is known.
+    """
+    from matplotlib import figure, rc_context
+
+    limit, difference_limit = limits
+    cells = 2 * len(judges)
+    rows = -(-len(found) * cells // 4)
+    signed = any((one.maps < 0).any() for one in found)
+    colours, low = ("RdBu_r", -1.0) if signed else ("inferno", 0.0)
+    with rc_context({"font.size": FONT_SIZE - 1, "axes.titlesize": FONT_SIZE - 1}):
+        drawing = figure.Figure((9.6, 2.75 * rows + 1.1), dpi=150, layout="constrained")
+        drawing.suptitle(title, fontsize=FONT_SIZE + 1, x=0.01, ha="left")
+        grid = drawing.add_gridspec(rows + 1, 4, height_ratios=[*[1.0] * rows, 0.04])
+        parts = [drawing.add_subplot(grid[row, cell]) for row in range(rows) for cell in range(4)]
+        for part in parts:
+            part.set_axis_off()
+        for number, one in enumerate(found):
+            own = parts[number * cells : (number + 1) * cells]
+            for part in own:
+                part.imshow(one.image, cmap="gray", vmin=0, vmax=255)
+                if one.region is not None and not one.region.all():
+                    part.contour(one.region, [0.5], colors="#00FF66", linewidths=0.7)
+            label = "unknown" if np.isnan(one.label) else "yes" if one.label >= 0.5 else "no"
+            own[0].set_title(f"{one.image_id}\nlabel: {label}", loc="left")
+            for k, judge in enumerate(judges):
+                end = limit or np.abs(one.maps[k]).max() or 1.0
+                _overlay(own[k + 1], one.maps[k] / end, colours, low)
+                own[k + 1].set_title(_verdict(one, judge, k), loc="left")
+            if len(judges) > 1:
+                values = one.maps if limit else one.densities
+                _overlay(own[3], (values[0] - values[1]) / difference_limit, "PuOr", -1.0)
+                own[3].set_title(f"difference\noverlap {one.overlap:.2f}", loc="left")
+        end, unit = (limit, "log odds") if limit else (1.0, "share of each map's largest value")
+        bar = drawing.add_subplot(grid[rows, :2])
+        _scale(drawing, bar, colours, low * end, end, f"maps: {unit}")
+        if len(judges) > 1:
+            unit = "log odds" if limit else "multiples of each map's mean"
+            text = f"difference: {judges[0].name} - {judges[1].name}, {unit}"
+            bar = drawing.add_subplot(grid[rows, 2:])
+            _scale(drawing, bar, "PuOr", -difference_limit, difference_limit, text, extend="both")
+        return drawing
+
+
+def _scale(drawing, part, colours, low, high, text, extend="neither"):
+    from matplotlib import cm, colors
+
+    scale = cm.ScalarMappable(colors.Normalize(low, high), colours)
+    drawing.colorbar(scale, cax=part, orientation="horizontal", label=text, extend=extend)
+
+
+def _overlay(part, values, colours, low):
+    """Draws values in [low, 1] over an image, the more opaque the further from 0."""
+    part.imshow(
+        values, cmap=colours, vmin=low, vmax=1, interpolation="bilinear",
+        alpha=0.75 * np.clip(np.abs(values), 0, 1),
+    )  # fmt: skip
+
+
+def _verdict(one, judge, k):
+    """What a classifier says of an image, in two lines."""
+    decision = "no threshold"
+    if not np.isnan(judge.threshold):
+        called = "positive" if one.scores[k] >= judge.threshold else "negative"
+        decision = f"{called} at {judge.threshold:.3f}"
+    where = f"largest: {one.maps[k].max():.3g} log odds"
+    if not (one.maps[k] > 0).any():
+        where = "nothing speaks for it"
+    elif one.region is not None:
+        value = pointing.measure(one.maps[k], one.region)
+        where += f"; pointing {value.ratio:.1f} of {1 / value.area:.0f}"
+    return f"{judge.name}: {one.scores[k]:.3f}, {decision}\n{where}"

@@ -1,0 +1,104 @@
+"""Whether maps point at a finding, as numbers, on phantoms: there it is known what lies where.
+
+The share of a map inside the region of the finding (the energy-based pointing game of Wang et al.,
+"Score-CAM", CVPR Workshops 2020), over the region's share of the image: 1 is what a map gets that
+knows nothing. The region is what the finding changes in the image: of an enlarged heart it is the
+rim by which it is larger, and a map that covers all of the heart has little of itself there.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from classifier import image_table
+from pgan.data import labels as labels_lib
+from pgan.data import phantom
+from pgan.data.phantom_texture import box_reduce
+
+# Share of a finding's largest change of grey from which on a pixel belongs to its region.
+_EDGE = 0.25
+# Grey levels that a stored image and its new drawing may differ by, for rounding.
+_TOLERANCE = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Pointing:
+    """How much of a map lies inside a region.
+
+    Attributes:
+        inside: Share of the map's positive part in the region, in [0, 1]; NaN for a map without.
+        area: Share of the image that the region has, in (0, 1].
+    """
+
+    inside: float
+    area: float
+
+    @property
+    def ratio(self) -> float:
+        """Over the area: 1 by chance, at most 1 / area."""
+        return self.inside / self.area
+
+
+def measure(found: np.ndarray, region: np.ndarray) -> Pointing:
+    """Measures a map.
+
+    Args:
+        found: float [R, R]; what is negative speaks against the finding and counts as 0.
+        region: bool [R, R], not empty.
+
+    Raises:
+        ValueError: If the region is empty or of another size.
+    """
+    if found.shape != region.shape or not region.any():
+        raise ValueError(
+            f"a map of {found.shape} wants a region of this size with a pixel in it, got "
+            f"{region.shape} with {int(region.sum())}"
+        )
+    positive = np.maximum(found, 0.0, dtype=np.float64)
+    total = positive.sum()
+    inside = float(positive[region].sum() / total) if total > 0 else float("nan")
+    return Pointing(inside, float(region.mean()))
+
+
+def has_truth(table: image_table.ImageTable) -> bool:
+    """Whether all images are phantoms that can be drawn again, pixel by pixel."""
+    manifests = [fold.records.manifest for fold in table.folds]
+    return all(one["origin"] == "phantom" and not one["mask_markers"] for one in manifests)
+
+
+def regions(
+    table: image_table.ImageTable, numbers: Sequence[int], finding: str
+) -> list[np.ndarray | None]:
+    """Regions of a finding in phantoms, by drawing each again with and without it.
+
+    Args:
+        table: Images for which `has_truth`.
+        numbers: Of the images.
+        finding: Its name.
+
+    Returns:
+        bool [R, R] for each image: where the finding changes the noiseless image by at least a
+        quarter of its largest change; None where it is absent.
+
+    Raises:
+        ValueError: If phantoms have no such finding, or an image is not the one drawn again.
+    """
+    names = [labels_lib.common_name(name) for name in labels_lib.NIH_14]
+    if labels_lib.common_name(finding) not in names:
+        raise ValueError(f"phantoms have no {finding!r}; theirs are {', '.join(labels_lib.NIH_14)}")
+    place = names.index(labels_lib.common_name(finding))
+    found = []
+    for number, stored in zip(numbers, table.read(numbers), strict=True):
+        records = table.folds[table.places[number, 0]].records
+        name = table.image_ids[number]
+        drawn, truth = phantom.redraw(name, records.max_resolution)
+        drawn = box_reduce(drawn.astype(np.float32), table.resolution)
+        if np.abs(drawn - stored).max() > _TOLERANCE:
+            raise ValueError(
+                f"the image {name} of {records.path} is not what phantoms of version "
+                f"{phantom.VERSION} look like; build the set anew with tools/build_records.py"
+            )
+        change = box_reduce(truth.findings[place], table.resolution)
+        found.append(change >= _EDGE * change.max() if change.any() else None)
+    return found
