@@ -79,14 +79,8 @@ class Clients:
         )
 
     def sample(self, round_number: int) -> list[int]:
-        """Numbers of the clients that take part in a round: C K of them, at least one, ascending.
-
-        A function of seed and round alone.
-        """
-        count = max(1, int(self._settings.client_share * len(self.names) + 0.5))
-        generator = np.random.default_rng([self._settings.seed, _SAMPLING, round_number])
-        chosen = generator.choice(len(self.names), count, replace=False)
-        return sorted(int(number) for number in chosen)
+        """Numbers of the clients that take part in a round."""
+        return sample(self._settings, len(self.names), round_number)
 
     def first_images(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The first images that any client has, in record order.
@@ -96,6 +90,17 @@ class Clients:
         """
         places = np.sort(np.concatenate(self._places))[:count]
         return self._reader.read(places), self._labels[places]
+
+
+def sample(settings: config.FederatedConfig, num_clients: int, round_number: int) -> list[int]:
+    """Numbers of the clients that take part in a round: C K of them, at least one, ascending.
+
+    A function of seed and round alone.
+    """
+    count = max(1, int(settings.client_share * num_clients + 0.5))
+    generator = np.random.default_rng([settings.seed, _SAMPLING, round_number])
+    chosen = generator.choice(num_clients, count, replace=False)
+    return sorted(int(number) for number in chosen)
 
 
 def draw(settings: config.FederatedConfig, records: record_set.RecordSet) -> Clients:

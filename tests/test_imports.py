@@ -15,6 +15,8 @@ _FRAMEWORKS = {"tensorflow", "keras", "jax", "matplotlib"}
 # arithmetic that needs no TensorFlow.
 _LIGHT = (
     "federated/config.py",
+    "federated/quorum.py",
+    "federated/sites.py",
     "pgan/config.py",
     "classifier/agreement.py",
     "classifier/calibration.py",

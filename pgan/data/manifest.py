@@ -77,6 +77,18 @@ def set_fingerprint(shards: Mapping[str, Mapping], folds: Mapping[str, Mapping])
     return sha256_of_lines(lines)
 
 
+def preparation(content: Mapping) -> dict | None:
+    """What was done to the images, from a manifest; see `RecordSet.preparation`."""
+    provenance = content["provenance"]
+    if content["origin"] == "synthetic":
+        return provenance.get("training_records", {}).get("preparation")
+    return {
+        "geometry": content["geometry"],
+        "mask_markers": content["mask_markers"],
+        "window": provenance.get("window"),
+    }
+
+
 def write_text(path: pathlib.Path, text: str) -> None:
     """Writes a file so that it is there as a whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)

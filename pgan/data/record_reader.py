@@ -4,6 +4,8 @@ No Python runs in the pipelines and all randomness is stateless, so the images t
 are a function of the record set, the fold, the resolution and the seed.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
@@ -163,13 +165,40 @@ def _decode_batches(
     with_ids: bool = False,
 ) -> tf.data.Dataset:
     """Serialized records [B] to images, labels and, on request, record ids."""
+    count = len(records.findings)
+    parse = decoder(records.encoding(resolution), resolution, count, with_ids)
+
+    def decode(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        result = parse(serialized)
+        images = tf.cast(result["images"], tf.float32) / 127.5 - 1.0
+        result["images"] = tf.ensure_shape(images, (batch_size, resolution, resolution, 1))
+        result["labels"] = tf.ensure_shape(result["labels"], (batch_size, count))
+        return result
+
+    return batches.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def decoder(
+    encoding: str, resolution: int, num_labels: int, with_ids: bool = False
+) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+    """A function from serialized records, string [B], to what they hold.
+
+    Args:
+      encoding: of the images, "raw" or "png".
+      resolution: of the images.
+      num_labels: labels L of a record.
+      with_ids: whether to read the record ids.
+
+    Returns:
+      Function whose result is {"images": uint8 [B, R, R, 1], "labels": float32 [B, L]} and, on
+      request, {"record_ids": string [B]}.
+    """
     features = {
         "image": tf.io.FixedLenFeature([], tf.string),
-        "labels": tf.io.FixedLenFeature([len(records.findings)], tf.float32),
+        "labels": tf.io.FixedLenFeature([num_labels], tf.float32),
     }
     if with_ids:
         features["record_id"] = tf.io.FixedLenFeature([], tf.string)
-    encoding = records.encoding(resolution)
     shape = (resolution, resolution, 1)
 
     def decode_png(image: tf.Tensor) -> tf.Tensor:
@@ -183,17 +212,12 @@ def _decode_batches(
             pixels = tf.map_fn(
                 decode_png, parsed["image"], fn_output_signature=tf.TensorSpec(shape, tf.uint8)
             )
-        result = {
-            "images": tf.ensure_shape(
-                tf.cast(pixels, tf.float32) / 127.5 - 1.0, (batch_size, *shape)
-            ),
-            "labels": tf.ensure_shape(parsed["labels"], (batch_size, len(records.findings))),
-        }
+        result = {"images": pixels, "labels": parsed["labels"]}
         if with_ids:
             result["record_ids"] = parsed["record_id"]
         return result
 
-    return batches.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return decode
 
 
 def _options() -> tf.data.Options:

@@ -162,14 +162,7 @@ class RecordSet:
         Of synthetic images, what was done to those that their generator was trained on; None if
         that is not known.
         """
-        provenance = self.manifest["provenance"]
-        if self.manifest["origin"] == "synthetic":
-            return provenance.get("training_records", {}).get("preparation")
-        return {
-            "geometry": self.manifest["geometry"],
-            "mask_markers": self.manifest["mask_markers"],
-            "window": provenance.get("window"),
-        }
+        return manifest.preparation(self.manifest)
 
     def require_preparation(self, preparation: dict | None, whose: str) -> None:
         """Raises ValueError if other images are known to have been prepared in another way."""

@@ -1,0 +1,151 @@
+"""Asking sites that may be down, slow, restarted or stopped, until enough of them have answered.
+
+Nothing here knows how a site is reached. A round asks all its sites at once; when each has answered
+or failed, and fewer have answered than the quorum wants, those that failed are asked again for the
+same round, and what the others returned is kept. What a site returns is a function of the seed and
+the round, so nothing depends on when it was asked.
+"""
+
+import concurrent.futures
+import dataclasses
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from pgan import config
+
+_LOG = logging.getLogger(__name__)
+_LOOK_SECONDS = 0.2
+
+S = TypeVar("S")
+R = TypeVar("R")
+
+
+class SiteError(RuntimeError):
+    """A site did not answer this time; the message says why."""
+
+
+class SiteConfigurationError(SiteError):
+    """A site answers, but cannot take part as it is."""
+
+
+class QuorumError(RuntimeError):
+    """Too few sites answered for too long."""
+
+
+class StoppedError(Exception):
+    """Whoever watches asked to end while sites were waited for."""
+
+
+@dataclasses.dataclass(frozen=True)
+class QuorumConfig(config.Config):
+    """How long sites are waited for, and how many of them a round needs."""
+
+    quorum: float = config.option(
+        1.0, "Share of the sites asked in a round that must answer; the others are left out of it."
+    )
+    site_timeout: float = config.option(
+        3600.0, "Seconds that a site has for a round's training; a stopped one is noticed by it."
+    )
+    connect_timeout: float = config.option(20.0, "Seconds that a site has to take the call.")
+    retry_seconds: float = config.option(30.0, "Seconds before sites that failed are asked again.")
+    patience: float = config.option(
+        86_400.0, "Seconds that a round waits for its quorum before the run ends with an error."
+    )
+
+    def __post_init__(self):
+        """Checks the values.
+
+        Raises:
+            ValueError: If one cannot be used.
+        """
+        if not 0 < self.quorum <= 1:
+            raise ValueError(f"--quorum must be in (0, 1], got {self.quorum}")
+        for name in ("site_timeout", "connect_timeout"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"--{name} must be above 0, got {getattr(self, name)}")
+        for name in ("retry_seconds", "patience"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"--{name} must not be negative, got {getattr(self, name)}")
+
+
+def gather(
+    ask: Callable[[S], R],
+    sites: Sequence[S],
+    settings: QuorumConfig,
+    what: str,
+    name: Callable[[S], str] = str,
+    stopped: Callable[[], bool] = lambda: False,
+) -> list[R]:
+    """Asks sites until enough have answered.
+
+    Args:
+        ask: Asks one site, in a thread of its own; raises SiteError if it does not answer. Must
+            end by itself.
+        sites: Whom to ask, at least one.
+        settings: Quorum and times.
+        what: What is asked for, such as "round 3", for the log.
+        name: Name of a site.
+        stopped: Whether to give up waiting.
+
+    Returns:
+        Answers, in the order of the sites; those of sites that were left out are missing.
+
+    Raises:
+        QuorumError: If the quorum is not reached in time.
+        StoppedError: If told to stop before it is reached.
+        Exception: Whatever else `ask` raises.
+    """
+    needed = math.ceil(settings.quorum * len(sites) - 1e-9)
+    answers: dict[int, R] = {}
+    reasons: dict[int, str] = {}
+    began = time.monotonic()
+    while True:
+        waiting = [k for k in range(len(sites)) if k not in answers]
+        failed = _ask_all(ask, sites, waiting, answers)
+        for k, reason in failed.items():
+            if reasons.get(k) != reason:  # not again with every attempt
+                _LOG.warning("%s: %s: %s", what, name(sites[k]), reason)
+            reasons[k] = reason
+        names = ", ".join(name(sites[k]) for k in failed)
+        if len(answers) >= needed:
+            if failed:
+                _LOG.warning("%s goes on without %s", what, names)
+            elif reasons:
+                _LOG.info("%s: all have answered now", what)
+            return [answers[k] for k in sorted(answers)]
+        if time.monotonic() - began >= settings.patience:
+            raise QuorumError(
+                f"{what}: only {len(answers)} of {needed} wanted answers after "
+                f"{settings.patience:g} s. Missing: "
+                + "; ".join(f"{name(sites[k])}: {reasons[k]}" for k in failed)
+                + ". The same command continues when they are back; a lower --quorum goes on "
+                "without them"
+            )
+        _LOG.info("%s: %s asked again in %g s", what, names, settings.retry_seconds)
+        _sleep(settings.retry_seconds, stopped)
+
+
+def _ask_all(ask, sites, waiting, answers):
+    """Adds answers; reasons of those that failed, by place."""
+    failed = {}
+    with concurrent.futures.ThreadPoolExecutor(len(waiting)) as threads:
+        futures = {k: threads.submit(ask, sites[k]) for k in waiting}
+        for k, future in futures.items():
+            try:
+                answers[k] = future.result()
+            except SiteError as error:
+                failed[k] = str(error)
+    return failed
+
+
+def _sleep(seconds, stopped):
+    until = time.monotonic() + seconds
+    while not stopped():
+        left = until - time.monotonic()
+        if left <= 0:
+            return
+        time.sleep(min(left, _LOOK_SECONDS))
+    raise StoppedError

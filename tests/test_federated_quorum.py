@@ -1,0 +1,91 @@
+"""Sites that fail are asked again; enough answers end a round."""
+
+import logging
+import threading
+
+import pytest
+
+from federated import quorum
+
+
+def _times(**changes):
+    return quorum.QuorumConfig(**{"retry_seconds": 0.0, **changes})
+
+
+class _Sites:
+    """Sites that fail a number of times each, with a message of its own."""
+
+    def __init__(self, **failures):
+        self.left, self.asked = dict(failures), []
+
+    def ask(self, name):
+        self.asked.append(name)
+        if self.left.get(name, 0):
+            self.left[name] -= 1
+            raise quorum.SiteError("it is down")
+        return name.upper()
+
+
+def test_all_answer_at_once():
+    """All are asked at the same time: each waits for the others."""
+    barrier = threading.Barrier(3)
+
+    def ask(name):
+        barrier.wait(30)
+        return name.upper()
+
+    assert quorum.gather(ask, ["c", "a", "b"], _times(), "round 0") == ["C", "A", "B"]
+
+
+def test_who_failed_is_asked_again_and_named(caplog):
+    sites = _Sites(b=2)
+    with caplog.at_level(logging.INFO, logger="federated"):
+        answers = quorum.gather(sites.ask, ["a", "b", "c"], _times(), "round 4")
+    assert answers == ["A", "B", "C"]
+    assert sorted(sites.asked) == ["a", "b", "b", "b", "c"]
+    assert caplog.text.count("round 4: b: it is down") == 1  # and not with every attempt
+    assert "round 4: all have answered now" in caplog.text
+
+
+def test_a_quorum_goes_on_without_the_rest(caplog):
+    sites = _Sites(b=9)
+    answers = quorum.gather(sites.ask, ["a", "b", "c"], _times(quorum=2 / 3), "round 4")
+    assert answers == ["A", "C"] and sites.asked.count("b") == 1
+    assert "round 4 goes on without b" in caplog.text
+
+
+def test_patience_ends_with_who_was_missing():
+    sites = _Sites(b=9)
+    with pytest.raises(quorum.QuorumError, match=r"round 4: only 1 of 2 .*Missing: b: it is down"):
+        quorum.gather(sites.ask, ["a", "b"], _times(patience=0.0), "round 4")
+
+
+def test_waiting_can_be_stopped():
+    sites = _Sites(b=9)
+    with pytest.raises(quorum.StoppedError):
+        quorum.gather(
+            sites.ask, ["a", "b"], _times(retry_seconds=600.0), "round 4", stopped=lambda: True
+        )
+    # A round whose sites have all answered is not given up.
+    assert quorum.gather(sites.ask, ["a"], _times(), "round 5", stopped=lambda: True) == ["A"]
+
+
+def test_other_errors_are_not_swallowed():
+    def ask(name):
+        raise KeyError(name)
+
+    with pytest.raises(KeyError):
+        quorum.gather(ask, ["a"], _times(), "round 0")
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"quorum": 0.0}, r"--quorum must be in \(0, 1\], got 0"),
+        ({"site_timeout": 0.0}, "--site_timeout must be above 0"),
+        ({"patience": -1.0}, "--patience must not be negative"),
+    ],
+)
+def test_messages(changes, message):
+    with pytest.raises(ValueError, match=message):
+        quorum.QuorumConfig(**changes)
