@@ -5,7 +5,9 @@ import dataclasses
 import json
 import logging
 import time
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tqdm
 
@@ -16,6 +18,7 @@ from federated import (
     critic_loss,
     generator_check,
     private_simulation,
+    quorum,
     rounds,
     server,
 )
@@ -90,25 +93,69 @@ def simulate(
     """
     clients = clients_lib.draw(settings, records)
     folder = run_folder.RunFolder(run_dir)
+    facts = run_folder.describe_records(records, settings.train_config())
+    return run(
+        settings,
+        records,
+        clients,
+        folder,
+        facts,
+        _engine(settings, folder),
+        init_from,
+        show_progress,
+        stop or train.StopRequest(),
+        flag_file,
+    )
+
+
+def run(
+    settings: config.FederatedConfig,
+    records: record_set.RecordSet | None,
+    clients: Any,
+    folder: run_folder.RunFolder,
+    facts: dict[str, Any],
+    engine: contextlib.AbstractContextManager,
+    init_from: str | None,
+    show_progress: bool,
+    stop: train.StopRequest,
+    flag_file: str | None,
+) -> Result:
+    """Trains with clients and an engine of any kind, or continues the run in the folder.
+
+    Args:
+        settings: As of `simulate`.
+        records: Images to measure with; None: only grids of synthetic images are drawn.
+        clients: Like `clients.Clients`; `first_images` is asked for only with records.
+        folder: The run's folder.
+        facts: Identity of the clients' images, as of `run_folder.describe_records`.
+        engine: Gives something like `rounds.InProcess`.
+        init_from: As of `simulate`.
+        show_progress: As of `simulate`.
+        stop: As of `simulate`.
+        flag_file: As of `simulate`.
+
+    Raises:
+        ValueError: As `simulate`.
+        checkpoints.CheckpointError: As `simulate`.
+    """
     if init_from and folder.exists:
         raise ValueError(
-            f"--init_from starts a new run, but {run_dir} already holds one; leave --init_from "
+            f"--init_from starts a new run, but {folder.path} already holds one; leave --init_from "
             "out to continue it, or give another --run_dir"
         )
-    stop = stop or train.StopRequest()
     with record_folder.claimed(folder.path, "training in"):
-        _open(folder, settings, records, clients)
+        _open(folder, settings, facts, clients)
         if flag_file is not None:
             run_folder.write_atomically(folder.path / "flags.txt", flag_file)
         with (
             folder.logging_to_file("pgan"),
             folder.logging_to_file("federated"),
             stop.listening(),
-            _engine(settings, folder) as engine,
-            contextlib.closing(_Simulation(settings, records, clients, folder, engine)) as begun,
+            engine as rounds_,
+            contextlib.closing(_Training(settings, records, clients, folder, rounds_)) as training,
         ):
-            begun.prepare(init_from)
-            return begun.run(stop, show_progress)
+            training.prepare(init_from)
+            return training.run(stop, show_progress)
 
 
 @contextlib.contextmanager
@@ -128,7 +175,7 @@ def _engine(settings, folder):
         yield tff_process.TffRounds(settings, context)
 
 
-def _open(folder, settings, records, clients):
+def _open(folder, settings, facts, clients):
     """Starts the run's folder, or checks that it is the same run."""
     path = folder.path / _CONFIG
     if folder.exists and not path.exists():
@@ -149,17 +196,16 @@ def _open(folder, settings, records, clients):
     # config.json, which makes the folder a run, comes last.
     run_folder.write_atomically(path, json.dumps(settings.to_dict(), indent=2) + "\n")
     training = settings.train_config()
-    facts = run_folder.describe_records(records, training)
-    facts["federation"] = {
+    federation = {
         "arm": settings.arm,
         "clients": len(clients.names),
         "images": sum(clients.sizes),
     }
-    folder.open(training, facts)
+    folder.open(training, {**facts, "federation": federation})
 
 
-class _Simulation:
-    """State of one call of `simulate`."""
+class _Training:
+    """State of one call of `run`."""
 
     def __init__(self, settings, records, clients, folder, engine):
         self._settings, self._clients, self._folder = settings, clients, folder
@@ -170,19 +216,20 @@ class _Simulation:
             self._state.keep(engine.trainer)
         training = settings.train_config()
         self._snapshots = snapshots.Snapshots(self._state, training, records, folder)
-        self._distances = distance_monitor.DistanceMonitor(
-            self._state, training, records, folder, extractors.make(settings.metric_features)
-        )
-        self._critic_loss = critic_loss.CriticLoss(
-            self._state, settings, _critic_images(settings, records, clients)
-        )
-        _, labels = clients.first_images(settings.check_images)
         self._check = generator_check.GeneratorCheck(
-            self._state, settings, losses.condition(tf.constant(labels)).numpy()
+            self._state, settings, _check_labels(settings, records, clients)
         )
         phase = schedule.build(training.schedule, settings.network.resolution).phases[0]
         self._snapshots.enter(phase)
-        self._distances.enter(phase)
+        self._has_reals = records is not None
+        if self._has_reals:
+            self._distances = distance_monitor.DistanceMonitor(
+                self._state, training, records, folder, extractors.make(settings.metric_features)
+            )
+            self._distances.enter(phase)
+            self._critic_loss = critic_loss.CriticLoss(
+                self._state, settings, _critic_images(settings, records, clients)
+            )
         self._writer = tf.summary.create_file_writer(str(folder.path))
 
     def close(self):
@@ -220,7 +267,7 @@ class _Simulation:
                 "raise --client_share",
                 self._settings.aggregation,
             )
-        if self._settings.metric_every_rounds:
+        if self._settings.metric_every_rounds and self._has_reals:
             self._snapshots.draw_reals()
         self._privacy.log_remarks()
         self._checkpoints.save()  # What was taken over is not lost if the first round is.
@@ -239,7 +286,10 @@ class _Simulation:
         )
         with bar:
             while state.rounds_done < total and stop.signal is None:
-                self._round(bar)
+                try:
+                    self._round(bar)
+                except quorum.StoppedError:  # while waiting for sites; the round is done again
+                    break
                 bar.update()
         done = state.rounds_done
         _LOG.info("%s after %d rounds", "finished" if done >= total else "stopped", done)
@@ -265,9 +315,10 @@ class _Simulation:
         every, done = self._settings.metric_every_rounds, number + 1
         distances, grid = {}, None
         if every and (done % every == 0 or done == self._settings.rounds):
-            values.update(self._critic_loss.measure())
-            if self._settings.metric_images and self._distances.enabled:
-                distances = self._distances.measure(shown)
+            if self._has_reals:
+                values.update(self._critic_loss.measure())
+                if self._settings.metric_images and self._distances.enabled:
+                    distances = self._distances.measure(shown)
             grid = self._snapshots.draw_fakes(shown)
         elif alarms:
             grid = self._snapshots.draw_fakes(shown)  # for a person to look at
@@ -352,6 +403,15 @@ class _Simulation:
         self._folder.append_stats(
             {"images_shown": shown, "round": done, **values, "alarms": alarms, "clients": clients}
         )
+
+
+def _check_labels(settings, records, clients):
+    """Labels of the images that the generator is checked by: of real ones, or one finding each."""
+    if records is None:
+        count = settings.network.num_labels
+        return np.eye(count, dtype=np.float32)[np.arange(settings.check_images) % max(count, 1)]
+    _, labels = clients.first_images(settings.check_images)
+    return losses.condition(tf.constant(labels)).numpy()
 
 
 def _critic_images(settings, records, clients):

@@ -88,14 +88,7 @@ def local_worker(log_path: pathlib.Path) -> Iterator[tff.framework.SyncExecution
         WorkerError: If it does not start; computations raise it once it has ended.
     """
     port = _free_port()
-    with open(log_path, "ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-ISc", _EXEC, str(os.getpid()), str(BINARY), f"--port={port}"],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+    process = start_worker(log_path, f"--port={port}")
     channel = grpc.insecure_channel(f"localhost:{port}", _CHANNEL_OPTIONS)
     try:
         stub = _Stub(channel, process, log_path)
@@ -103,7 +96,34 @@ def local_worker(log_path: pathlib.Path) -> Iterator[tff.framework.SyncExecution
         yield _context(stub)
     finally:
         channel.close()
-        _end(process)
+        end_worker(process)
+
+
+def start_worker(log_path: pathlib.Path, *arguments: str) -> subprocess.Popen:
+    """Starts a worker that the kernel ends with this thread.
+
+    Args:
+        log_path: File that its output is appended to.
+        *arguments: Of the worker.
+    """
+    with open(log_path, "ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-ISc", _EXEC, str(os.getpid()), str(BINARY), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def end_worker(process: subprocess.Popen) -> None:
+    """Ends a worker, a stopped one as well, and waits for it."""
+    process.terminate()
+    try:
+        process.wait(_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 # No limit beside gRPC's own: the messages are this program's.
@@ -144,15 +164,6 @@ def _await(stub):
                 f"the end of {stub.log_path}: {text[-1] if text else 'empty'}"
             )
         time.sleep(_POLL_SECONDS)
-
-
-def _end(process):
-    process.terminate()
-    try:
-        process.wait(_END_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _free_port():

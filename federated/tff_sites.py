@@ -1,0 +1,315 @@
+"""Rounds whose clients are hospitals: each trains in TFF's worker beside its own record set.
+
+The coordinator sends a site the computation, the global networks and the paths of its shards; the
+worker reads its images from its own disk, and returns the update of both networks, the number of
+images and the losses. Quorum and waiting are those of `federated.quorum`, the mean is that of
+`federated.rounds`; TFF only carries one site's computation there and its result back, so that a
+site that fails fails alone.
+
+Every request has a connection and an executor of its own and a deadline on each call, so that
+nothing waits for ever on a worker that is stopped, and nothing is left over from one that was
+restarted.
+"""
+
+import asyncio
+import collections
+import contextlib
+import json
+import math
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import grpc
+import numpy as np
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from federated import config, local, quorum, rounds, site_batches, sites
+from pgan.data import manifest
+
+_END_SECONDS = 5.0  # for telling a worker that a request is over, after its deadline as well
+_MB = 2**20
+# The computation's graph, which goes along with the networks, and what gRPC adds.
+_GRAPH_MB = 8
+
+
+def message_megabytes(settings: config.FederatedConfig) -> int:
+    """Largest message between coordinator and site: both networks, with a computation beside.
+
+    A worker whose messages are held to this cannot hand out many images at once.
+    """
+    weights = rounds.flat(local.LocalTrainer(settings).initial_weights())
+    return math.ceil(sum(w.nbytes for w in weights) / _MB) + _GRAPH_MB
+
+
+class _Details(
+    collections.namedtuple(
+        "_Details",
+        ("method", "timeout", "metadata", "credentials", "wait_for_ready", "compression"),
+    ),
+    grpc.ClientCallDetails,
+):
+    """What gRPC asks an interceptor for."""
+
+
+class _Deadline(grpc.UnaryUnaryClientInterceptor):
+    """Lets every call end at a time."""
+
+    def __init__(self, seconds):
+        self._end = time.monotonic() + seconds
+
+    def intercept_unary_unary(self, continuation, details, request):
+        left = max(self._end - time.monotonic(), _END_SECONDS)
+        return continuation(
+            _Details(details.method, left, details.metadata, details.credentials, None, None),
+            request,
+        )
+
+
+class Connector:
+    """Asks sites, each in the thread of the caller."""
+
+    def __init__(self, times: quorum.QuorumConfig, megabytes: int):
+        """Remembers how to ask.
+
+        Args:
+            times: Time-outs.
+            megabytes: Largest message that is taken from a site.
+        """
+        self._times, self._megabytes = times, megabytes
+        self._read = tff.backends.native.desugar_and_transform_to_native(_read_text)
+
+    def holdings(self, site: sites.Site, resolution: int) -> sites.Holdings:
+        """Reads what a site has from its manifest.
+
+        Args:
+            site: The site.
+            resolution: Of the networks in px.
+
+        Raises:
+            quorum.SiteConfigurationError: If it answers that it cannot take part.
+            quorum.SiteError: If it does not answer.
+        """
+        with self._connection(site, self._times.connect_timeout) as executor:
+            texts = []
+            for path in (f"{site.records}/{manifest.MANIFEST}", site.split_path):
+                texts.append(self._run(executor, self._read, np.str_(path)) if path else None)
+        try:
+            return sites.parse(site, resolution, *(t and _text(t) for t in texts))
+        except (ValueError, KeyError) as error:
+            raise quorum.SiteConfigurationError(str(error)) from None
+
+    def train(self, site: sites.Site, computation: Any, argument: Any) -> Any:
+        """Runs a computation at a site.
+
+        Args:
+            site: The site.
+            computation: What to run.
+            argument: Its argument.
+
+        Raises:
+            quorum.SiteError: If no result comes.
+        """
+        with self._connection(site, self._times.site_timeout) as executor:
+            return self._run(executor, computation, argument)
+
+    @contextlib.contextmanager
+    def _connection(self, site, seconds):
+        limit = self._megabytes * _MB
+        options = [
+            ("grpc.max_receive_message_length", limit),
+            ("grpc.max_send_message_length", limit),
+            ("grpc.use_local_subchannel_pool", 1),  # a connection of its own
+        ]
+        channel = grpc.insecure_channel(site.address, options)
+        try:
+            try:
+                grpc.channel_ready_future(channel).result(self._times.connect_timeout)
+            except grpc.FutureTimeoutError:
+                raise quorum.SiteError(
+                    f"no worker answers at {site.address} within "
+                    f"{self._times.connect_timeout:g} s: tools/run_site.py or the tunnel to it is "
+                    "down, or the worker is stopped"
+                ) from None
+            stub = tff.framework.RemoteExecutorGrpcStub(
+                grpc.intercept_channel(channel, _Deadline(seconds))
+            )
+            executor = tff.framework.RemoteExecutor(stub)
+            try:
+                executor.set_cardinalities({tff.CLIENTS: 0})
+                yield executor
+            except (grpc.RpcError, tff.framework.RetryableError) as error:
+                raise self._explained(error, site, seconds) from None
+            finally:
+                with contextlib.suppress(grpc.RpcError):
+                    executor.close()
+        finally:
+            channel.close()
+
+    def _run(self, executor, computation, argument):
+        async def call():
+            function = await executor.create_value(computation, computation.type_signature)
+            value = await executor.create_value(argument, computation.type_signature.parameter)
+            result = await executor.create_call(function, value)
+            return await result.compute()
+
+        return asyncio.run(call())
+
+    def _explained(self, error, site, seconds):
+        code = error.code() if isinstance(error, grpc.Call) else None
+        details = (error.details() or "" if isinstance(error, grpc.Call) else str(error)).strip()
+        details = details.splitlines()[0] if details else "no details"
+        if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+            return quorum.SiteError(
+                f"no answer within {seconds:g} s: it is slow or stopped; a higher --site_timeout "
+                "waits longer"
+            )
+        if code == grpc.StatusCode.UNAVAILABLE:
+            return quorum.SiteError(f"its worker or the tunnel to it ended: {details}")
+        if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
+            return quorum.SiteConfigurationError(
+                f"a message is too large ({details}); start tools/run_site.py with "
+                f"--max_message_mb={self._megabytes}"
+            )
+        return quorum.SiteConfigurationError(
+            f"its worker cannot do it (records = {site.records}): {details}. Does the path exist "
+            "there, and may the worker's user read it?"
+        )
+
+
+def build_training(settings: config.FederatedConfig, encoding: str) -> Any:
+    """What a site runs in a round.
+
+    Args:
+        settings: Configuration.
+        encoding: How the site stores its images, "raw" or "png".
+
+    Returns:
+        Computation from (weights, (table, fold, shards), round, number) to (update, examples,
+        losses), ready for a worker.
+    """
+    initial = local.LocalTrainer(settings).initial_weights()
+    weights_type = tff.to_type([(np.float32, w.shape) for w in rounds.flat(initial)])
+    source_type = tff.to_type((np.str_, np.str_, tff.TensorType(np.str_, [None])))
+    num_generator = len(initial.generator)
+
+    @tff.tensorflow.computation(weights_type, source_type, np.int64, np.int64)
+    def train(weights, source, round_number, client):
+        trainer = local.LocalTrainer(settings)
+        read = site_batches.read(
+            settings, site_batches.Source(*source), encoding, round_number, client
+        )
+        given = local.Weights(list(weights[:num_generator]), list(weights[num_generator:]))
+        update = trainer.train(given, read, round_number, client)
+        values = [
+            tf.ensure_shape(v, tuple(t.shape))
+            for v, t in zip(rounds.flat(update.weights), weights_type, strict=True)
+        ]
+        losses = tf.ensure_shape(update.losses, [len(local.LOSS_NAMES)])
+        return values, update.num_examples, losses
+
+    return tff.backends.native.desugar_and_transform_to_native(train)
+
+
+@tff.tensorflow.computation(np.str_)
+def _read_text(path):
+    return tf.io.read_file(path)
+
+
+def _text(value):
+    value = np.asarray(value).item()
+    return value.decode() if isinstance(value, bytes) else value
+
+
+class RemoteRounds:
+    """Rounds at the sites, in the place of `rounds.InProcess`."""
+
+    def __init__(
+        self,
+        settings: config.FederatedConfig,
+        all_sites: Sequence[sites.Site],
+        holdings: Sequence[sites.Holdings],
+        connector: Connector,
+        times: quorum.QuorumConfig,
+        stopped=lambda: False,
+    ):
+        """Remembers whom to ask.
+
+        Args:
+            settings: Configuration.
+            all_sites: The sites, by number.
+            holdings: What each had when the run began.
+            connector: How to ask them.
+            times: Quorum and times.
+            stopped: Whether to give up waiting.
+        """
+        self._settings, self._times, self._stopped = settings, times, stopped
+        self._sites, self._holdings, self._connector = all_sites, holdings, connector
+        self._computations = {}
+
+    def run(
+        self,
+        weights: local.Weights,
+        moments: Sequence[np.ndarray],
+        participants: Iterable[rounds.Participant],
+        round_number: int,
+    ) -> rounds.Outcome:
+        """Runs a round; arguments as of `rounds.InProcess.run`, without batches.
+
+        Raises:
+            quorum.QuorumError: If too few sites answer for too long.
+            quorum.StoppedError: If told to stop meanwhile.
+        """
+        asked = [self._sites[participant.number] for participant in participants]
+        for site in asked:  # traced here, since threads would all do it
+            self._computation(self._holdings[site.number].encoding)
+        values = [np.asarray(w) for w in rounds.flat(weights)]
+        returned = quorum.gather(
+            lambda site: self._ask(site, values, round_number),
+            asked,
+            self._times,
+            f"round {round_number}",
+            name=lambda site: site.name,
+            stopped=self._stopped,
+        )
+        return rounds.aggregate(values, moments, returned, round_number, self._settings)
+
+    def _ask(self, site, values, round_number):
+        resolution, known = self._settings.network.resolution, self._holdings[site.number]
+        found = self._connector.holdings(site, resolution)
+        if found != known:
+            raise quorum.SiteConfigurationError(
+                f"it has other images than when the run began: {_difference(known, found)}. Start "
+                "a new run, or put the record set back"
+            )
+        source = (
+            np.str_(f"{site.records}/{manifest.RECORDS}"),
+            np.str_(site.fold_path),
+            np.array(sites.shard_paths(site, found, resolution), np.str_),
+        )
+        argument = [values, source, np.int64(round_number), np.int64(site.number)]
+        update, num_examples, losses = self._connector.train(
+            site, self._computation(found.encoding), argument
+        )
+        return rounds.Returned(
+            site.number,
+            site.name,
+            [np.asarray(u) for u in update],
+            int(num_examples),
+            np.asarray(losses),
+        )
+
+    def _computation(self, encoding):
+        if encoding not in self._computations:
+            self._computations[encoding] = build_training(self._settings, encoding)
+        return self._computations[encoding]
+
+
+def _difference(known, found):
+    pairs = zip(known.to_dict().items(), found.to_dict().values(), strict=True)
+    return "; ".join(
+        f"{name} {json.dumps(old)} then, {json.dumps(new)} now"
+        for (name, old), new in pairs
+        if old != new
+    )

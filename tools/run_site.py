@@ -1,0 +1,148 @@
+r"""Offers a hospital's record set to a federation, by TFF's worker; the images stay here.
+
+    sudo -u pgan_site python tools/run_site.py --records=/srv/pgan/records --port=10000
+
+tools/run_federation.py sends the worker computations, the global networks and paths; the worker
+reads the shards from this disk, trains, and returns updates of the networks.
+
+WHAT A WORKER DOES. It runs whatever computation it is sent, by whoever reaches its port: TFF's
+protocol has no password and no encryption, and a computation can read every file that the worker's
+user can read. Therefore
+  - it runs as a user of its own that may read this record set and nothing else worth reading, and
+    write nothing; the tool refuses root;
+  - its messages are held to --max_message_mb, about the size of both networks;
+  - nobody but the coordinator may reach the port. The worker listens on all interfaces: let the
+    firewall refuse the port from outside, and open the way from here with
+        ssh -N -o ServerAliveInterval=30 -o ExitOnForwardFailure=yes \
+            -o StreamLocalBindMask=0177 -R /run/pgan/north.sock:localhost:10000 pgan@coordinator
+    The tunnel encrypts, knows both ends by their keys, and ends in a socket that only the
+    coordinator's user can open: `address = unix:/run/pgan/north.sock`.
+
+The updates of a round are computed from the images and can give some of them away; who must rule
+that out needs differential privacy, which this is not.
+
+The tool ends with SIGTERM or Ctrl-C, and the worker with it; with --log, its output is kept. Let
+systemd start it again after an accident: rounds that it missed are asked for again.
+"""
+
+import os
+import pathlib
+import shlex
+import signal
+import socket
+import sys
+
+from absl import app, flags
+
+_RECORDS = flags.DEFINE_string("records", None, "Record set of this site.", required=True)
+_PORT = flags.DEFINE_integer(
+    "port", 10000, "Port that the worker listens on.", lower_bound=1024, upper_bound=65535
+)
+_FOLD = flags.DEFINE_string("fold", "train", "Fold to train on, such as train or <split>/<fold>.")
+_RESOLUTION = flags.DEFINE_integer("resolution", 128, "Of the federation's networks in px.")
+_MAX_MESSAGE = flags.DEFINE_integer(
+    "max_message_mb",
+    192,
+    "Largest message, in MB; tools/run_federation.py says how large it has to be.",
+    lower_bound=1,
+)
+_LOG = flags.DEFINE_string("log", os.devnull, "File for the worker's output.")
+_ALLOW_ROOT = flags.DEFINE_boolean(
+    "allow_root", False, "Run as root, so that whoever reaches the port can read everything."
+)
+
+
+def _check_user() -> None:
+    if os.geteuid() == 0 and not _ALLOW_ROOT.value:
+        raise ValueError(
+            "a worker runs whatever it is sent and must not be root; make a user that may read "
+            f"{_RECORDS.value} only, and type\n"
+            f"  {shlex.join(['sudo', '-u', 'USER', 'python', *sys.argv])}"
+        )
+
+
+def _check_port() -> None:
+    # gRPC would share a port that another worker has, and half of the calls would go there.
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(("", _PORT.value))
+        except OSError as error:
+            raise ValueError(
+                f"--port={_PORT.value} cannot be used ({error.strerror}); end the program that "
+                "has it, or give another --port"
+            ) from None
+
+
+def _check_records() -> None:
+    from pgan.data import record_set
+
+    try:
+        records = record_set.RecordSet.open(_RECORDS.value, max_resolution=_RESOLUTION.value)
+    except PermissionError as error:
+        raise ValueError(f"this user may not read {error.filename}") from None
+    records.require_resolution(_RESOLUTION.value)
+    size = records.fold_size(_FOLD.value)
+    if not size:
+        raise ValueError(f"the fold {_FOLD.value!r} of {records.path} has no images")
+    if os.access(records.path, os.W_OK):
+        print(f"Warning: this user may write to {records.path}; reading is all it needs.")
+    print(
+        f"{size:,} images of the fold {_FOLD.value}, {_RESOLUTION.value} px. For sites.cfg:\n"
+        f"  [{records.name}]\n"
+        f"  address = localhost:{_PORT.value}\n"
+        f"  records = {records.path}\n"
+        f"  fold = {_FOLD.value}"
+    )
+
+
+def _interrupted(number, frame):
+    raise KeyboardInterrupt
+
+
+def main(argv: list[str]) -> int | None:
+    """Runs the tool; see the module's docstring."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
+    _check_user()
+    _check_port()
+    _check_records()
+
+    from federated import tff_workers
+
+    signal.signal(signal.SIGTERM, _interrupted)
+    process = None
+    try:
+        process = tff_workers.start_worker(
+            pathlib.Path(_LOG.value),
+            f"--port={_PORT.value}",
+            f"--grpc_max_message_length_megabytes={_MAX_MESSAGE.value}",
+            # A request that was given up and asked for again waits for the first to end.
+            "--max_concurrent_computation_calls=1",
+        )
+        print(f"worker {process.pid} listens on port {_PORT.value}", flush=True)
+        status = process.wait()
+    except KeyboardInterrupt:
+        print("ended")
+        return None
+    finally:
+        if process is not None:
+            tff_workers.end_worker(process)
+    raise RuntimeError(
+        f"the worker has ended (exit status {status}; -9: killed, as for want of memory); its "
+        f"output is in --log={_LOG.value}"
+    )
+
+
+def _run(argv: list[str]) -> int | None:
+    """Turns errors that a user can mend into one message instead of a traceback."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        return main(argv)
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    app.run(_run)
