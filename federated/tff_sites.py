@@ -12,7 +12,6 @@ restarted.
 """
 
 import asyncio
-import collections
 import contextlib
 import json
 import math
@@ -43,28 +42,30 @@ def message_megabytes(settings: config.FederatedConfig) -> int:
     return math.ceil(sum(w.nbytes for w in weights) / _MB) + _GRAPH_MB
 
 
-class _Details(
-    collections.namedtuple(
-        "_Details",
-        ("method", "timeout", "metadata", "credentials", "wait_for_ready", "compression"),
-    ),
-    grpc.ClientCallDetails,
-):
-    """What gRPC asks an interceptor for."""
+class _Channel:
+    """What TFF's stub needs of a channel, with an end to every call.
 
+    Nothing subscribes to the channel's state, which gRPC would go on polling after its end.
+    """
 
-class _Deadline(grpc.UnaryUnaryClientInterceptor):
-    """Lets every call end at a time."""
+    def __init__(self, channel):
+        self._channel, self._end, self._wait = channel, 0.0, False
 
-    def __init__(self, seconds):
-        self._end = time.monotonic() + seconds
+    def limit(self, seconds, wait=False):
+        """Lets the calls from now on end in time; with `wait`, they wait for a connection."""
+        self._end, self._wait = time.monotonic() + seconds, wait
 
-    def intercept_unary_unary(self, continuation, details, request):
-        left = max(self._end - time.monotonic(), _END_SECONDS)
-        return continuation(
-            _Details(details.method, left, details.metadata, details.credentials, None, None),
-            request,
-        )
+    def subscribe(self, callback, try_to_connect=False):
+        pass
+
+    def unary_unary(self, *arguments, **options):
+        call = self._channel.unary_unary(*arguments, **options)
+
+        def limited(request):
+            left = max(self._end - time.monotonic(), 0.0)
+            return call(request, timeout=left, wait_for_ready=self._wait)
+
+        return limited
 
 
 class Connector:
@@ -91,7 +92,7 @@ class Connector:
             quorum.SiteConfigurationError: If it answers that it cannot take part.
             quorum.SiteError: If it does not answer.
         """
-        with self._connection(site, self._times.connect_timeout) as executor:
+        with self._connection(site, "connect_timeout") as executor:
             texts = []
             for path in (f"{site.records}/{manifest.MANIFEST}", site.split_path):
                 texts.append(self._run(executor, self._read, np.str_(path)) if path else None)
@@ -111,41 +112,43 @@ class Connector:
         Raises:
             quorum.SiteError: If no result comes.
         """
-        with self._connection(site, self._times.site_timeout) as executor:
+        with self._connection(site, "site_timeout") as executor:
             return self._run(executor, computation, argument)
 
     @contextlib.contextmanager
-    def _connection(self, site, seconds):
+    def _connection(self, site, time_limit):
         limit = self._megabytes * _MB
         options = [
             ("grpc.max_receive_message_length", limit),
             ("grpc.max_send_message_length", limit),
             ("grpc.use_local_subchannel_pool", 1),  # a connection of its own
         ]
-        channel = grpc.insecure_channel(site.address, options)
+        plain = grpc.insecure_channel(site.address, options)
+        channel = _Channel(plain)
+        executor = tff.framework.RemoteExecutor(tff.framework.RemoteExecutorGrpcStub(channel))
         try:
-            try:
-                grpc.channel_ready_future(channel).result(self._times.connect_timeout)
-            except grpc.FutureTimeoutError:
-                raise quorum.SiteError(
-                    f"no worker answers at {site.address} within "
-                    f"{self._times.connect_timeout:g} s: tools/run_site.py or the tunnel to it is "
-                    "down, or the worker is stopped"
-                ) from None
-            stub = tff.framework.RemoteExecutorGrpcStub(
-                grpc.intercept_channel(channel, _Deadline(seconds))
-            )
-            executor = tff.framework.RemoteExecutor(stub)
-            try:
-                executor.set_cardinalities({tff.CLIENTS: 0})
-                yield executor
-            except (grpc.RpcError, tff.framework.RetryableError) as error:
-                raise self._explained(error, site, seconds) from None
-            finally:
-                with contextlib.suppress(grpc.RpcError):
-                    executor.close()
+            self._connect(site, channel, executor)
+            channel.limit(getattr(self._times, time_limit))
+            yield executor
+        except (grpc.RpcError, tff.framework.RetryableError) as error:
+            raise self._explained(error, site, time_limit) from None
         finally:
-            channel.close()
+            channel.limit(_END_SECONDS)
+            with contextlib.suppress(grpc.RpcError):
+                executor.close()
+            plain.close()
+
+    def _connect(self, site, channel, executor):
+        channel.limit(self._times.connect_timeout, wait=True)
+        try:
+            executor.set_cardinalities({tff.CLIENTS: 0})
+        except grpc.RpcError as error:
+            if error.code() != grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise
+            raise quorum.SiteError(
+                f"no worker answers at {site.address} within {self._times.connect_timeout:g} s: "
+                "tools/run_site.py or the tunnel to it is down, or the worker is stopped"
+            ) from None
 
     def _run(self, executor, computation, argument):
         async def call():
@@ -156,14 +159,14 @@ class Connector:
 
         return asyncio.run(call())
 
-    def _explained(self, error, site, seconds):
+    def _explained(self, error, site, time_limit):
         code = error.code() if isinstance(error, grpc.Call) else None
         details = (error.details() or "" if isinstance(error, grpc.Call) else str(error)).strip()
         details = details.splitlines()[0] if details else "no details"
         if code == grpc.StatusCode.DEADLINE_EXCEEDED:
             return quorum.SiteError(
-                f"no answer within {seconds:g} s: it is slow or stopped; a higher --site_timeout "
-                "waits longer"
+                f"no answer within {getattr(self._times, time_limit):g} s: it is slow or stopped; "
+                f"a higher --{time_limit} waits longer"
             )
         if code == grpc.StatusCode.UNAVAILABLE:
             return quorum.SiteError(f"its worker or the tunnel to it ended: {details}")

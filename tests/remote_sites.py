@@ -1,11 +1,13 @@
 """What tests of remote sites share: a relay that sees all that passes, processes that end."""
 
 import contextlib
+import functools
 import os
 import pathlib
 import socket
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 
@@ -70,17 +72,42 @@ class Relay:
                 end.shutdown(socket.SHUT_RDWR)
 
 
+def as_user(uid, *command):
+    """A command line that runs another as some user."""
+    return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *command]
+
+
+def _environment():
+    paths = [str(_ROOT), sysconfig.get_paths()["purelib"]]
+    home = {"HOME": "/", "PYTHONPATH": os.pathsep.join(paths), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return {**os.environ, **home}
+
+
+@functools.cache
+def python_for(uid):
+    """An interpreter that a user may start; None if there is none, as where it is root's own."""
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for python in (sys.executable, f"/usr/bin/{name}", f"/usr/local/bin/{name}"):
+        script = "import subprocess, sys; subprocess.run([sys.executable, '-c', ''], check=True)"
+        command = as_user(uid, python, "-c", script)
+        if subprocess.run(command, capture_output=True, env=_environment()).returncode == 0:
+            return python
+    return None
+
+
 def start_tool(name, *arguments, uid=None):
     """Starts a tool in a process of its own, as another user if one is given."""
-    user = [] if uid is None else [
-        "setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"
-    ]  # fmt: skip
+    command = [
+        sys.executable if uid is None else python_for(uid),
+        str(_ROOT / f"tools/{name}.py"),
+        *map(str, arguments),
+    ]
     return subprocess.Popen(
-        [*user, sys.executable, str(_ROOT / f"tools/{name}.py"), *map(str, arguments)],
+        command if uid is None else as_user(uid, *command),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(_ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", "HOME": "/"},
+        env=_environment(),
     )
 
 

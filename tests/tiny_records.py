@@ -25,12 +25,12 @@ def broken(value):
 
 
 def radiographs(count=60, load=flat):
-    """Three images per patient; image i has the labels [i even, i / 100]."""
+    """Three images per patient; image i has the labels [i even, i % 100 / 100]."""
     return [
         Radiograph(
             image_id=f"image{i:03d}",
             patient_id=f"patient{i // 3:02d}",
-            labels=np.array([i % 2 == 0, i / 100], np.float32),
+            labels=np.array([i % 2 == 0, i % 100 / 100], np.float32),
             load=functools.partial(load, i),
             extras={"age": 30 + i, "sex": "F", "secret": "name"},
         )

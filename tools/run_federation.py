@@ -46,7 +46,7 @@ _SIMULATED = (
 )  # fmt: skip
 
 config_flags.define(pgan_config.NetworkConfig, skip=("findings", "channels"))
-flags.set_default("resolution", 128)
+flags.FLAGS.set_default("resolution", 128)
 config_flags.define(config.FederatedConfig, skip=_SIMULATED)
 config_flags.define(quorum.QuorumConfig)
 
