@@ -6,10 +6,11 @@ same round, and what the others returned is kept. What a site returns is a funct
 the round, so nothing depends on when it was asked.
 """
 
-import concurrent.futures
 import dataclasses
 import logging
 import math
+import queue
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -104,12 +105,18 @@ def gather(
     began = time.monotonic()
     while True:
         waiting = [k for k in range(len(sites)) if k not in answers]
-        failed = _ask_all(ask, sites, waiting, answers)
-        for k, reason in failed.items():
-            if reasons.get(k) != reason:  # not again with every attempt
-                _LOG.warning("%s: %s: %s", what, name(sites[k]), reason)
-            reasons[k] = reason
-        names = ", ".join(name(sites[k]) for k in failed)
+        failed = []
+        for k, answer, error in _ask_all(ask, sites, waiting):
+            if error is None:
+                answers[k] = answer
+            elif not isinstance(error, SiteError):
+                raise error
+            else:
+                failed.append(k)
+                if reasons.get(k) != str(error):  # not again with every attempt
+                    _LOG.warning("%s: %s: %s", what, name(sites[k]), error)
+                reasons[k] = str(error)
+        names = ", ".join(name(sites[k]) for k in sorted(failed))
         if len(answers) >= needed:
             if failed:
                 _LOG.warning("%s goes on without %s", what, names)
@@ -120,7 +127,7 @@ def gather(
             raise QuorumError(
                 f"{what}: only {len(answers)} of {needed} wanted answers after "
                 f"{settings.patience:g} s. Missing: "
-                + "; ".join(f"{name(sites[k])}: {reasons[k]}" for k in failed)
+                + "; ".join(f"{name(sites[k])}: {reasons[k]}" for k in sorted(failed))
                 + ". The same command continues when they are back; a lower --quorum goes on "
                 "without them"
             )
@@ -128,17 +135,21 @@ def gather(
         _sleep(settings.retry_seconds, stopped)
 
 
-def _ask_all(ask, sites, waiting, answers):
-    """Adds answers; reasons of those that failed, by place."""
-    failed = {}
-    with concurrent.futures.ThreadPoolExecutor(len(waiting)) as threads:
-        futures = {k: threads.submit(ask, sites[k]) for k in waiting}
-        for k, future in futures.items():
-            try:
-                answers[k] = future.result()
-            except SiteError as error:
-                failed[k] = str(error)
-    return failed
+def _ask_all(ask, sites, waiting):
+    """Yields (place, answer, error) of the sites that are waited for, as they come."""
+    outcomes = queue.SimpleQueue()
+
+    def run(k):
+        try:
+            outcomes.put((k, ask(sites[k]), None))
+        except Exception as error:
+            outcomes.put((k, None, error))
+
+    # Daemons, so that a program that is ended does not wait for a site that is stopped.
+    for k in waiting:
+        threading.Thread(target=run, args=(k,), daemon=True).start()
+    for _ in waiting:
+        yield outcomes.get()
 
 
 def _sleep(seconds, stopped):
