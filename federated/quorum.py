@@ -102,7 +102,7 @@ def gather(
     needed = math.ceil(settings.quorum * len(sites) - 1e-9)
     answers: dict[int, R] = {}
     reasons: dict[int, str] = {}
-    began = time.monotonic()
+    began, said = time.monotonic(), None
     while True:
         waiting = [k for k in range(len(sites)) if k not in answers]
         failed = []
@@ -131,7 +131,9 @@ def gather(
                 + ". The same command continues when they are back; a lower --quorum goes on "
                 "without them"
             )
-        _LOG.info("%s: %s asked again in %g s", what, names, settings.retry_seconds)
+        if names != said:
+            _LOG.info("%s: %s asked again every %g s", what, names, settings.retry_seconds)
+            said = names
         _sleep(settings.retry_seconds, stopped)
 
 

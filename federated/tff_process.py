@@ -13,7 +13,16 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from federated import averaging, config, local, private_critic, rounds, screening, tff_privacy
+from federated import (
+    averaging,
+    config,
+    local,
+    private_critic,
+    rounds,
+    screening,
+    tff_privacy,
+    tff_workers,
+)
 from federated import batches as batches_lib
 
 # With the secure sum, a client weighs as much as so many images at most; see `_mean_factory`.
@@ -143,7 +152,9 @@ def build_process(
         new_state = tff.federated_zip(State(weights, moments, number, mean.state))
         return new_state, tff.federated_sum(report)
 
-    return tff.templates.IterativeProcess(initialize, next_round)
+    process = tff.templates.IterativeProcess(initialize, next_round)
+    tff_workers.restore_layers(settings)
+    return process
 
 
 def _task_type(settings):

@@ -24,7 +24,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from federated import config, local, quorum, rounds, site_batches, sites
+from federated import config, local, quorum, rounds, site_batches, sites, tff_workers
 from pgan.data import manifest
 
 _END_SECONDS = 5.0  # for telling a worker that a request is over, after its deadline as well
@@ -212,6 +212,7 @@ def build_training(settings: config.FederatedConfig, encoding: str) -> Any:
         losses = tf.ensure_shape(update.losses, [len(local.LOSS_NAMES)])
         return values, update.num_examples, losses
 
+    tff_workers.restore_layers(settings)
     return tff.backends.native.desugar_and_transform_to_native(train)
 
 

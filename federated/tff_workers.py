@@ -18,6 +18,8 @@ from collections.abc import Iterator
 import grpc
 import tensorflow_federated as tff
 
+from federated import config, local
+
 _START_SECONDS = 60.0
 _POLL_SECONDS = 0.1
 _END_SECONDS = 5.0
@@ -69,6 +71,15 @@ class _Stub(tff.framework.RemoteExecutorGrpcStub):
     create_call = _watched("create_call")
     create_selection = _watched("create_selection")
     compute = _watched("compute")
+
+
+def restore_layers(settings: config.FederatedConfig) -> None:
+    """Lets networks that were there before a computation was built be used again.
+
+    Keras gives a class of layers other bases when one is made in a graph of TensorFlow 1, as those
+    of TFF's computations are, and its own back when one is made outside.
+    """
+    local.LocalTrainer(settings)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tiny_federations
 
-from federated import averaging, rounds
+from federated import averaging, local, rounds
 
 tff = pytest.importorskip("tensorflow_federated")
 
@@ -128,8 +128,13 @@ def test_without_any_accepted_update_nothing_changes(context):
 @pytest.mark.slow
 def test_it_is_an_iterative_process_that_starts_from_the_seed(context):
     chosen = tiny_federations.settings()
+    networks = local.LocalTrainer(chosen)
     process = tff_process.build_process(chosen, 2)
     assert isinstance(process, tff.templates.IterativeProcess)
+    # Networks from before are still of use, as for grids and measurements between rounds.
+    assert (
+        networks.generator(np.zeros((1, 4), np.float32), np.zeros((1, 2), np.float32)).shape[1] == 8
+    )
     with tff.framework.get_context_stack().install(context):
         state = process.initialize()
         assert int(state.round_number) == 0

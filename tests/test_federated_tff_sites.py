@@ -128,7 +128,8 @@ def test_rounds_are_those_of_one_process_whatever_happens(two, hospitals, caplog
     """Undisturbed, with a worker killed in mid-round and started again, and without one."""
     chosen, found, running = two
     engine = _engine(chosen, found)
-    weights = rounds.InProcess(chosen).trainer.initial_weights()
+    trainer = rounds.InProcess(chosen).trainer
+    weights = trainer.initial_weights()
     for number in range(2):
         expected = _in_process(chosen, hospitals, weights, number)
         if number:
@@ -145,6 +146,9 @@ def test_rounds_are_those_of_one_process_whatever_happens(two, hospitals, caplog
         )
         split = len(weights.generator)
         weights = local.Weights(outcome.weights[:split], outcome.weights[split:])
+    # Networks from before are still of use, as for grids between rounds.
+    images = trainer.generator(np.zeros((1, 4), np.float32), np.zeros((1, 2), np.float32))
+    assert images.shape[1] == 8
     # Half of the sites are enough: the other one is left out, and named.
     running[0][0].kill()
     times = quorum.QuorumConfig(connect_timeout=2.0, site_timeout=600.0, quorum=0.5)
