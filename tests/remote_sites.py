@@ -30,11 +30,18 @@ class Relay:
         received: Bytes from it.
     """
 
-    def __init__(self, port):
+    def __init__(self, port, path=None):
+        """Listens on a port of its own, or on a socket file as that of a tunnel."""
         self._port, self._watch = port, None
         self.sent, self.received = bytearray(), bytearray()
-        self._server = socket.create_server(("localhost", 0))
-        self.address = f"localhost:{self._server.getsockname()[1]}"
+        if path is None:
+            self._server = socket.create_server(("localhost", 0))
+            self.address = f"localhost:{self._server.getsockname()[1]}"
+        else:
+            self._server = socket.socket(socket.AF_UNIX)
+            self._server.bind(str(path))
+            self._server.listen()
+            self.address = f"unix:{path}"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def when_sent(self, count, action):
