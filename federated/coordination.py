@@ -129,6 +129,13 @@ def federate(
         quorum.QuorumError: If too few sites answer for too long; the run can be continued.
         checkpoints.CheckpointError: If a checkpoint cannot be written, or none can be read.
     """
+    if settings.dp_clip_norm or settings.client_dp_noise_multiplier:
+        raise ValueError(
+            "differential privacy is there in the simulation only, not yet at sites; leave "
+            "dp_clip_norm and client_dp_noise_multiplier at 0"
+        )
+    if settings.attack != config.NO_ATTACK or settings.leave_out:
+        raise ValueError("attack and leave_out are of the simulation; leave them out")
     folder = run_folder.RunFolder(run_dir)
     stop = stop or train.StopRequest()
     # Before config.json, which makes the folder a run.

@@ -42,6 +42,9 @@ _DRY_RUN = flags.DEFINE_boolean(
 _SIMULATED = (
     "arm", "num_clients", "images_per_client", "client_sizes", "dirichlet", "client_split",
     "held_out_fold", "optimizer_memory", "engine", "secure_sum", "metric_images",
+    "dp_clip_norm", "dp_noise_multiplier", "dp_delta", "dp_label_prior", "dp_test_seed",
+    "client_dp_noise_multiplier", "client_dp_clipping", "client_dp_delta", "attack", "attackers",
+    "attack_scale", "leave_out", "check_distance_factor",
     "metric_features", "critic_images",
 )  # fmt: skip
 
