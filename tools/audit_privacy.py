@@ -24,6 +24,8 @@ import sys
 
 from absl import app, flags
 
+import config_flags
+
 _RECORDS = flags.DEFINE_string("records", None, "Record set with real images.", required=True)
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "Run folder of tools/train_pgan.py.")
 _BEST = flags.DEFINE_boolean(
@@ -189,10 +191,12 @@ def _run(argv: list[str]) -> int:
 def _parse(argv: list[str]) -> list[str]:
     """Wrong flags are wrong usage, status 2; absl's own parser ends with 1, that of an error."""
     try:
-        return flags.FLAGS(argv)
+        rest = flags.FLAGS(argv)
     except flags.Error as error:
         print(f"{error}\nPass --help to see all flags.", file=sys.stderr)
         sys.exit(2)
+    config_flags.load_tensorflow()
+    return rest
 
 
 if __name__ == "__main__":

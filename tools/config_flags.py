@@ -24,10 +24,14 @@ def parse_with_tensorflow(argv: list[str]) -> list[str]:
         What is left of it, as `app.parse_flags_with_usage` does.
     """
     rest = app.parse_flags_with_usage(argv)
+    load_tensorflow()
+    return rest
+
+
+def load_tensorflow() -> None:
+    """Loads TensorFlow; see `parse_with_tensorflow`. For parsers of flags of another kind."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow  # noqa: F401
-
-    return rest
 
 
 _DEFINE = {

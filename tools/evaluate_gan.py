@@ -17,6 +17,8 @@ import tempfile
 
 from absl import app, flags
 
+import config_flags
+
 _RECORDS = flags.DEFINE_string("records", None, "Record set with real images.")
 _FOLD = flags.DEFINE_string("fold", "val", "Held-out fold of --records, the reference.")
 _TRAIN_FOLD = flags.DEFINE_string(
@@ -151,4 +153,4 @@ def _run(argv: list[str]) -> int | None:
 
 
 if __name__ == "__main__":
-    app.run(_run)
+    app.run(_run, flags_parser=config_flags.parse_with_tensorflow)

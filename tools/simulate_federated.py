@@ -93,4 +93,4 @@ def _run(argv: list[str]) -> int | None:
 
 
 if __name__ == "__main__":
-    app.run(_run)
+    app.run(_run, flags_parser=config_flags.parse_with_tensorflow)
