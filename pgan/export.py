@@ -1,26 +1,8 @@
-"""Writes a run's averaged generator as a SavedModel, in the layout of TensorFlow Serving.
-
-    <output>/<name>/<version>/saved_model.pb, variables/    one stage, float32
-                              assets/model_card.json, findings.txt
-                              assets.extra/tf_serving_warmup_requests
-    <output>/models.config                                  all exports of the folder
-
-A version is written under a hidden name, which servers do not load, checked in a fresh process and
-renamed.
-"""
+"""Writes a run's averaged generator, one stage of it, as a SavedModel; see `export_folder`."""
 
 import dataclasses
-import datetime
-import hashlib
-import json
 import os
 import pathlib
-import platform
-import re
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,11 +11,10 @@ import tensorflow as tf
 
 from pgan import (
     checkpoints,
-    export_check,
+    export_folder,
     model_card,
     networks,
     plots,
-    run_folder,
     serving_graph,
     synthetic_mark,
 )
@@ -43,13 +24,9 @@ from pgan import (
 # value the other way, and all layers after it see the difference.
 TOLERANCES = {"float32": 1e-4, "mixed_bfloat16": 0.1, "mixed_float16": 0.02}
 
-_WARMUP = "assets.extra/tf_serving_warmup_requests"
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
 _CHECKED_IMAGES = 3
 
-
-class ExportError(RuntimeError):
-    """An export does not do what the generator does, or cannot be loaded."""
+ExportError = export_folder.ExportError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,55 +75,29 @@ def write(
         OSError: If it cannot be written.
     """
     _check_run(info, allow_unfinished)
-    if not _NAME.fullmatch(name):
-        raise ValueError(
-            f"--name must begin with a letter, then letters, digits, '.', '_' or '-'; got {name!r}"
-        )
-    folder = pathlib.Path(output_dir) / name
-    version = _choose_version(folder, version)
+    version = export_folder.choose_version(output_dir, name, version)
     # At the end of a fade the level below has no weight left.
     alpha = None if info.alpha is None or info.alpha >= 1.0 else float(info.alpha)
     weights = generator.active_variables(info.level, fading=alpha is not None)
     precision = generator.dtype_policy.name
-    card = _model_card(info, alpha, weights, precision, name, version, model_license)
+    facts = _facts(info, alpha, weights, precision)
+    card = export_folder.complete_card(model_card.GENERATOR, name, version, model_license, facts)
     marks = synthetic_mark.facts(name, version, card["fingerprint"])
     module, signatures = serving_graph.build(generator, info.level, alpha, marks)
-    final, beside = folder / str(version), folder / f".unfinished-{version}"
-    shutil.rmtree(beside, ignore_errors=True)  # Of an export that was killed.
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        tf.saved_model.save(module, str(beside), signatures=signatures)
-        inputs = _example_inputs(info)
-        (beside / _WARMUP).parent.mkdir()
-        serving_graph.write_warmup(str(beside / _WARMUP), name, inputs)
-        model_card.write(beside, card)
-        deviation = _check_in_fresh_process(beside, generator, info.level, alpha, inputs)
-        os.rename(beside, final)
-    except tf.errors.OpError as error:
-        raise OSError(f"{final} could not be written: {error}") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    run_folder.write_atomically(
-        pathlib.Path(output_dir) / "models.config", models_config(output_dir)
+    inputs = _example_inputs(info)
+    warmup = {
+        signature: {key: inputs[key][:1] for key in keys}
+        for signature, keys in serving_graph.SIGNATURES.items()
+    }
+    path, deviation = export_folder.write(
+        output_dir,
+        card,
+        module,
+        signatures,
+        warmup,
+        lambda folder: _check_in_fresh_process(folder, generator, info.level, alpha, inputs),
     )
-    return Export(final, card, deviation, TOLERANCES[precision])
-
-
-def models_config(output_dir: str | os.PathLike, served_from: str = "/models") -> str:
-    """Text of the `--model_config_file` of TensorFlow Serving for a folder of exports.
-
-    Args:
-        output_dir: The folder.
-        served_from: Where the server finds that folder, in its container.
-    """
-    names = sorted(p.name for p in pathlib.Path(output_dir).iterdir() if model_card.versions(p))
-    entries = [
-        f'  config {{\n    name: "{name}"\n    base_path: "{served_from}/{name}"\n'
-        '    model_platform: "tensorflow"\n'
-        "    model_version_policy { latest { num_versions: 1 } }\n  }\n"
-        for name in names
-    ]
-    return "model_config_list {\n" + "".join(entries) + "}\n"
+    return Export(path, card, deviation, TOLERANCES[precision])
 
 
 def _check_run(info: checkpoints.RunInfo, allow_unfinished: bool) -> None:
@@ -166,29 +117,10 @@ def _check_run(info: checkpoints.RunInfo, allow_unfinished: bool) -> None:
     )
 
 
-def _choose_version(folder: pathlib.Path, version: int | None) -> int:
-    following = max(model_card.versions(folder), default=0) + 1
-    if version is None:
-        return following
-    if version < 1:
-        raise ValueError(f"--version must be at least 1, got {version}")
-    if version in model_card.versions(folder):
-        raise FileExistsError(
-            f"{folder / str(version)} exists, and a version is never changed. Leave out --version "
-            f"or give --version={following}"
-        )
-    return version
-
-
-def _model_card(
-    info: checkpoints.RunInfo,
-    alpha: float | None,
-    weights: Sequence[tf.Variable],
-    precision: str,
-    name: str,
-    version: int,
-    model_license: str,
+def _facts(
+    info: checkpoints.RunInfo, alpha: float | None, weights: Sequence[tf.Variable], precision: str
 ) -> dict[str, Any]:
+    """What the model card says about the generator."""
     network = info.network
     drawn = {
         "resolution": info.resolution,
@@ -196,19 +128,8 @@ def _model_card(
         "findings": list(network.findings),
         "network": network.to_dict(),
     }
-    digest = hashlib.sha256(json.dumps(drawn, sort_keys=True).encode())
-    for variable in weights:
-        values = variable.numpy()
-        if not np.isfinite(values).all():
-            raise ExportError(f"the weights {variable.name} of the run are not finite")
-        digest.update(repr(values.shape).encode() + values.tobytes())
     return {
-        "format": model_card.FORMAT,
-        "format_version": model_card.FORMAT_VERSION,
-        "name": name,
-        "version": version,
-        # Same weights and same drawing, same fingerprint, whatever name and version.
-        "fingerprint": digest.hexdigest(),
+        "fingerprint": export_folder.fingerprint(drawn, weights),
         **drawn,
         "precision": precision,
         "parameters": sum(int(np.prod(variable.shape)) for variable in weights),
@@ -219,13 +140,6 @@ def _model_card(
         "training_settings": info.settings.to_dict(),
         "intended_use": model_card.INTENDED_USE,
         "limits": list(model_card.LIMITS),
-        "license": model_license,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "software": {
-            "python": platform.python_version(),
-            "tensorflow": tf.__version__,
-            "numpy": np.__version__,
-        },
     }
 
 
@@ -256,20 +170,26 @@ def _check_in_fresh_process(
     Raises:
         ExportError: If it cannot be loaded or run, or differs by more than the tolerance.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        arguments = [os.path.join(scratch, name) for name in ("inputs.npz", "outputs.npz")]
-        np.savez(arguments[0], **inputs)
-        result = subprocess.run(
-            [sys.executable, "-I", export_check.__file__, str(folder.absolute()), *arguments],
-            cwd=scratch,
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"},
-            capture_output=True,
-            text=True,
-        )
-        if result.returncode:
-            raise ExportError(f"a fresh process cannot use the export:\n{result.stderr[-2000:]}")
-        with np.load(arguments[1]) as outputs:
-            exported = dict(outputs)
+    by_latent, by_seed = (
+        {key: inputs[key] for key in serving_graph.SIGNATURES[name]}
+        for name in ("serving_default", "from_seeds")
+    )
+    singly = [
+        {key: value[i : i + 1] for key, value in by_seed.items()} for i in range(_CHECKED_IMAGES)
+    ]
+    requests = [
+        ("serving_default", by_latent),
+        ("float_images", by_latent),
+        ("from_seeds", by_seed),
+        ("png_from_seeds", by_seed),
+        *(("from_seeds", one) for one in singly),
+    ]
+    answers = export_folder.answers_of_fresh_process(folder, requests)
+    exported = {name: answers[i]["images"] for i, (name, _) in enumerate(requests[:3])}
+    exported["png_from_seeds"] = np.stack(
+        [tf.io.decode_png(file).numpy() for file in answers[3]["image_bytes"]]
+    )
+    exported["one_by_one"] = np.concatenate([answer["images"] for answer in answers[4:]])
     with tf.device("/cpu:0"):
         seeds, indices = tf.constant(inputs["seeds"]), tf.constant(inputs["indices"])
         drawn = serving_graph.latents_of(seeds, indices, generator.config.latent_size)

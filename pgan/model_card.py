@@ -1,5 +1,6 @@
-"""The card of an exported generator: what it is, what it was trained on, and its limits."""
+"""The card of an exported model: what it is, what it was trained on, and its limits."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -10,9 +11,26 @@ from pgan.data import manifest
 
 CARD = "assets/model_card.json"
 FINDINGS = "assets/findings.txt"
-FORMAT = "pgan generator"
-FORMAT_VERSION = 1
 
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """What an export is.
+
+    Attributes:
+        format: Name in its card.
+        format_version: Of that card.
+        tool: Command that writes it.
+    """
+
+    format: str
+    format_version: int
+    tool: str
+
+
+GENERATOR = Kind("pgan generator", 1, "tools/export_generator.py")
+
+# Of a generator.
 INTENDED_USE = (
     "Research and teaching with synthetic frontal chest radiographs: method development, "
     "augmentation and pre-training whose benefit is measured on real images, demonstrations. Not "
@@ -45,33 +63,42 @@ def write(folder: pathlib.Path, card: dict[str, Any]) -> None:
     (folder / CARD).write_text(json.dumps(card, indent=2) + "\n")
 
 
-def read(path: str | os.PathLike) -> dict[str, Any]:
+def read(path: str | os.PathLike, kind: Kind = GENERATOR) -> dict[str, Any]:
     """Reads the card of an export.
+
+    Args:
+        path: Folder of its version.
+        kind: What it has to be.
 
     Raises:
         FileNotFoundError: If there is no export.
-        ValueError: If it was written by an unknown version.
+        ValueError: If it is of another kind or was written by an unknown version.
     """
     path = pathlib.Path(path)
     file = path / CARD
     if not file.exists():
         there = versions(path)
-        hint = "tools/export_generator.py writes <output>/<name>/<version>"
+        hint = f"{kind.tool} writes <output>/<name>/<version>"
         if there:
             hint = f"did you mean {path / str(there[-1])}?"
         raise FileNotFoundError(f"{path} is no export, it has no {CARD}; {hint}")
     card = json.loads(file.read_text(encoding="utf-8"))
-    kind = card.get("format"), card.get("format_version")
-    if kind != (FORMAT, FORMAT_VERSION):
+    found = card.get("format"), card.get("format_version")
+    if found != (kind.format, kind.format_version):
         raise ValueError(
-            f"{file} describes {kind[0]!r} version {kind[1]}; expected {FORMAT!r} version "
-            f"{FORMAT_VERSION}"
+            f"{file} describes {found[0]!r} version {found[1]}; expected {kind.format!r} version "
+            f"{kind.format_version}, which {kind.tool} writes"
         )
     return card
 
 
-def check_files(path: str | os.PathLike, card: dict[str, Any]) -> None:
+def check_files(path: str | os.PathLike, card: dict[str, Any], kind: Kind = GENERATOR) -> None:
     """Compares the files of an export with the checksums of its card.
+
+    Args:
+        path: Folder of its version.
+        card: Its card.
+        kind: What it is.
 
     Raises:
         ValueError: If one is missing or damaged; names it.
@@ -80,9 +107,7 @@ def check_files(path: str | os.PathLike, card: dict[str, Any]) -> None:
         file = pathlib.Path(path) / name
         if not file.exists() or manifest.sha256_of_file(file) != digest:
             state = "damaged" if file.exists() else "missing"
-            raise ValueError(
-                f"{file} is {state}; copy the export anew, or run tools/export_generator.py again"
-            )
+            raise ValueError(f"{file} is {state}; copy the export anew, or run {kind.tool} again")
 
 
 def versions(folder: pathlib.Path) -> list[int]:

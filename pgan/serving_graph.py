@@ -12,9 +12,7 @@ by batch size, up to rounding.
 
 from collections.abc import Mapping
 
-import numpy as np
 import tensorflow as tf
-from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from pgan import kernel_sharing, layers, networks, synthetic_mark
 
@@ -148,24 +146,3 @@ def _draw(generator, level, alpha, latents, labels):
         return images
     old = layers.upscale(generator.to_rgb[level - 1 - networks.MIN_LEVEL](below))
     return layers.lerp(old, images, alpha)
-
-
-def write_warmup(path: str, name: str, inputs: Mapping[str, np.ndarray]) -> None:
-    """Writes the requests that TensorFlow Serving runs before it announces a model as available.
-
-    Args:
-        path: The file, `assets.extra/tf_serving_warmup_requests` of the export.
-        name: Name of the model.
-        inputs: Inputs of all signatures by name, one image or more; a request takes the first.
-    """
-    with tf.io.TFRecordWriter(path) as writer:
-        for signature, keys in SIGNATURES.items():
-            request = predict_pb2.PredictRequest()
-            request.model_spec.name = name
-            request.model_spec.signature_name = signature
-            for key in keys:
-                request.inputs[key].CopyFrom(tf.make_tensor_proto(inputs[key][:1]))
-            log = prediction_log_pb2.PredictionLog(
-                predict_log=prediction_log_pb2.PredictLog(request=request)
-            )
-            writer.write(log.SerializeToString())

@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int | None:
     if len(argv) > 1:
         raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
 
-    from pgan import checkpoints, export
+    from pgan import checkpoints, export, export_folder
 
     generator, info = checkpoints.load_generator(_RUN_DIR.value, _BEST.value, _PRECISION.value)
     result = export.write(
@@ -64,7 +64,7 @@ def main(argv: list[str]) -> int | None:
         f"(range -1 to 1, allowed {result.tolerance:g})\n"
         f"{card['resolution']} px, {card['parameters']:,} parameters, {card['images_shown']:,} "
         f"images shown, fingerprint {card['fingerprint'][:16]}\n"
-        f"models.config for TensorFlow Serving:\n{export.models_config(_OUTPUT.value)}"
+        f"models.config for TensorFlow Serving:\n{export_folder.models_config(_OUTPUT.value)}"
         f"export: {result.path}"
     )
     return None
