@@ -89,7 +89,6 @@ def _check_flags(argv: list[str]) -> None:
 
 def main(argv: list[str]) -> None:
     _check_flags(argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
     from pgan import (
         distance_curves,
