@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -60,6 +61,12 @@ class ImageTable:
 
     def __len__(self) -> int:
         return len(self.image_ids)
+
+    @property
+    def preparation(self) -> dict[str, Any] | None:
+        """What was done to the images, see `RecordSet.preparation`; None if it is not known."""
+        known = (fold.records.preparation for fold in self.folds)
+        return next((preparation for preparation in known if preparation is not None), None)
 
     def read(self, numbers: Sequence[int]) -> np.ndarray:
         """uint8 [B, R, R] of some images, in the order of the numbers."""

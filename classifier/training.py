@@ -175,6 +175,7 @@ def train(
     ]
     content = {
         **facts,
+        "preparation": training.preparation,
         "initial_weights": dataclasses.asdict(origin),
         "thresholds": thresholds,
         "epochs": len(progress.history),

@@ -109,6 +109,8 @@ def test_best_epoch_is_kept_and_thresholds_are_of_the_validation_images(tables, 
     history = trained.facts["history"]
     best = int(np.argmin([row["val_loss"] for row in history]))
     assert trained.facts["best_epoch"] == best + 1
+    assert trained.facts["preparation"] == tables[0].folds[0].records.preparation
+    assert trained.facts["preparation"]["geometry"] == "pad"
     scores = training.predict(trained.classifier, tables[1])
     logits = np.log(scores / (1 - scores))
     loss = float(losses.MaskedLoss()(tables[1].labels, logits.astype(np.float32)))
