@@ -48,6 +48,16 @@ def test_levels_come_from_the_original_and_are_rounded_once():
     assert (levels[4] != stepwise).any()  # which rounding level by level would give
 
 
+def test_one_level_is_any_size_and_the_same_as_that_of_a_set():
+    image = noise(60, 47)
+    for geometry in pyramid.GEOMETRIES:
+        level = pyramid.levels(image, (16,), 32, geometry)[16]
+        np.testing.assert_array_equal(pyramid.one_level(image, 16, geometry), level)
+    assert pyramid.one_level(image, 20).shape == (20, 20)
+    with pytest.raises(ValueError, match="47x60 px, less than the 48"):
+        pyramid.one_level(image, 48, "crop")
+
+
 def test_float_images_keep_their_fractions_until_the_end():
     image = np.full((8, 8), 10.25, np.float32)
     image[:, ::2] += 0.5  # mean 10.5 is not 10

@@ -122,6 +122,17 @@ def test_a_size_that_the_signature_does_not_take_is_refused(tmp_path):
         extractor(_images(2, 32))
 
 
+def test_what_the_signature_itself_refuses_is_told(tmp_path):
+    def narrow(images, weight):
+        tf.debugging.Assert(tf.shape(images)[1] >= 16, ["less than 16 px high:", tf.shape(images)])
+        return _means(images, weight)
+
+    extractor = extractors.make(f"saved_model:{_save(tmp_path / 'net', narrow)}")
+    assert extractor(_images(2, 16)).shape == (2, 3)
+    with pytest.raises(ValueError, match=r"refuses images of \[8, 8\] px: .*less than 16 px high"):
+        extractor(_images(2, 8))
+
+
 def test_only_grey_images_are_taken(tmp_path):
     extractor = extractors.make(f"saved_model:{_save(tmp_path / 'net', _means)}")
     for images in (np.zeros((1, 8, 8), np.float32), np.zeros((1, 8, 8, 3), np.uint8)):

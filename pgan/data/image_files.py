@@ -16,9 +16,13 @@ from pgan.data.radiograph import Pixels
 # Anything larger is a slip or an attack: the largest plates have about 20 million pixels.
 LARGEST_PIXELS = dicom.LARGEST_PIXELS
 
-_PNG_START = b"\x89PNG\r\n\x1a\n"
+PNG_START = b"\x89PNG\r\n\x1a\n"
+# Of the grey values of 16-bit files; they become black and white.
+PERCENTILES = (0.5, 99.5)
+# ITU-R BT.601.
+LUMINANCE = (0.299, 0.587, 0.114)
+
 _PNG_END = b"IEND\xaeB`\x82"
-_PERCENTILES = (0.5, 99.5)
 _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 
 _log = logging.getLogger(__name__)
@@ -66,7 +70,7 @@ def probe(path: str | os.PathLike, window: str = "auto") -> Facts:
         )
     if frames > 1:
         raise dicom.Refused(f"{path} holds {frames} images; a radiograph is one.")
-    if start.startswith(_PNG_START):
+    if start.startswith(PNG_START):
         with open(path, "rb") as file:
             file.seek(max(0, size - len(_PNG_END)))
             if file.read() != _PNG_END:
@@ -170,13 +174,13 @@ def _luminance(colours: np.ndarray, path: str | os.PathLike) -> np.ndarray:
     if np.array_equal(red, green) and np.array_equal(red, blue):
         return red
     _log.warning("%s is coloured; its luminance is used.", path)
-    return colours.astype(np.float32) @ np.float32([0.299, 0.587, 0.114])
+    return colours.astype(np.float32) @ np.float32(LUMINANCE)
 
 
 def _stretch(pixels: np.ndarray, window: str) -> Pixels:
     if window == "percentile":
-        low, high = np.percentile(pixels, _PERCENTILES)
-        name = f"percentile {_PERCENTILES[0]}-{_PERCENTILES[1]}"
+        low, high = np.percentile(pixels, PERCENTILES)
+        name = f"percentile {PERCENTILES[0]}-{PERCENTILES[1]}"
     else:
         low, high = pixels.min(), pixels.max()
         name = "minmax"

@@ -107,23 +107,45 @@ def levels(
     Raises:
       ValueError: the image is no grey image of that range, or smaller than max_resolution.
     """
-    if image.ndim != 2:
-        raise ValueError(f"expected a grey image [H, W], got shape {image.shape}")
-    require_side(*image.shape, geometry, max_resolution)
-    make_square = {"pad": pad_to_square, "crop": crop_to_square, "stretch": lambda same: same}
-    values = make_square[geometry](image).astype(np.float32)
-    if not (values.min() >= 0 and values.max() <= 255):
-        raise ValueError(
-            f"grey values must be finite and in [0, 255], got {values.min()} to {values.max()}"
-        )
     result = {}
-    values = box_filter(values, max_resolution)
+    values = _filtered(image, max_resolution, geometry)
     for resolution in reversed(resolutions(max_resolution)):
         if resolution < values.shape[0]:
             values = box_filter(values, resolution)
         if resolution in wanted:
             result[resolution] = np.rint(values).astype(np.uint8)
     return result
+
+
+def one_level(image: np.ndarray, side: int, geometry: str = "pad") -> np.ndarray:
+    """The image at any one size, as `levels`.
+
+    Args:
+      image: uint8 or floating [H, W] with values in [0, 255].
+      side: of the result, not necessarily a power of two.
+      geometry: how an image that is not square becomes so, one of GEOMETRIES.
+
+    Returns:
+      uint8 [side, side].
+
+    Raises:
+      ValueError: the image is no grey image of that range, or smaller.
+    """
+    return np.rint(_filtered(image, side, geometry)).astype(np.uint8)
+
+
+def _filtered(image: np.ndarray, side: int, geometry: str) -> np.ndarray:
+    """float32 [side, side], square and not yet rounded."""
+    if image.ndim != 2:
+        raise ValueError(f"expected a grey image [H, W], got shape {image.shape}")
+    require_side(*image.shape, geometry, side)
+    make_square = {"pad": pad_to_square, "crop": crop_to_square, "stretch": lambda same: same}
+    values = make_square[geometry](image).astype(np.float32)
+    if not (values.min() >= 0 and values.max() <= 255):
+        raise ValueError(
+            f"grey values must be finite and in [0, 255], got {values.min()} to {values.max()}"
+        )
+    return box_filter(values, side)
 
 
 def choose_encoding(resolution: int) -> str:

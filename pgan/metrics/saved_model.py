@@ -69,8 +69,8 @@ class SavedModelExtractor:
         """Computes features; see `features.Extractor`.
 
         Raises:
-            ValueError: If images are not of the size that the signature takes, or what it returns
-                is not finite, not [N, D], or of another D than before.
+            ValueError: If images are not of the size that the signature takes, it refuses them, or
+                what it returns is not finite, not [N, D], or of another D than before.
         """
         images = features.checked(images)
         if not self._spec.shape[1:3].is_compatible_with(images.shape[1:]):
@@ -113,8 +113,13 @@ class SavedModelExtractor:
 
     def _features(self, images):
         tensor = tf.cast(tf.constant(images[..., np.newaxis]), self._spec.dtype)
-        found = self._signature(**{self._input: tensor})[self._output].numpy().astype(np.float32)
         where = f"the signature features of {self._path}"
+        try:
+            found = self._signature(**{self._input: tensor})[self._output].numpy()
+        except tf.errors.InvalidArgumentError as error:
+            size = list(images.shape[1:])
+            raise ValueError(f"{where} refuses images of {size} px: {error.message}") from error
+        found = found.astype(np.float32)
         if found.ndim != 2 or len(found) != len(images):
             raise ValueError(
                 f"{where} returned shape {list(found.shape)} for {len(images)} images, wanted "
