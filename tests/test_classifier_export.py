@@ -13,6 +13,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tiny_classifiers import tiny_backbone  # noqa: F401
 
 from classifier import export, export_card, image_graph, image_table, model, serving_graph, training
+from federated import example_screening
 from pgan import export_folder, model_card, synthesis
 from pgan.data import folder, record_plan, record_set, record_writer
 from pgan.metrics import extractors
@@ -135,9 +136,20 @@ def test_features_are_those_of_the_classifier_and_a_network_for_distances(
     assert extractor.dimension == model.FEATURES
     assert extractor.name.startswith("chest_1_")
     np.testing.assert_array_equal(extractor(images[..., 0]), found["features"])
-    with pytest.raises(ValueError, match=r"(?s)refuses images of \[16, 16\] px: .*of 32 px or"):
+    with pytest.raises(ValueError, match=r"refuses images of \[16, 16\] px: .*of 32 px or more"):
         extractor(np.zeros((1, 16, 16), np.uint8))
     assert extractor(np.zeros((0, 32, 32), np.uint8)).shape == (0, model.FEATURES)
+
+
+def test_training_examples_can_be_screened_by_an_export(trained, exported):
+    classify = example_screening.load(exported.path)
+    images = tiny_exports.chests(3)
+    probabilities, names = classify(images[..., 0])
+    assert names == _FINDINGS
+    wanted = model.probabilities(trained.classifier, images)
+    np.testing.assert_allclose(probabilities, wanted, atol=1e-5)
+    with pytest.raises(ValueError, match=r"takes no images of 16 px.*uint8 \[N, 32, 32, 1\]"):
+        classify(np.zeros((1, 16, 16), np.uint8))
 
 
 def test_layout_card_and_findings(trained, exported, tmp_path):

@@ -117,8 +117,10 @@ class SavedModelExtractor:
         try:
             found = self._signature(**{self._input: tensor})[self._output].numpy()
         except tf.errors.InvalidArgumentError as error:
+            lines = error.message.splitlines()
+            reason = next((line for line in lines if "assertion failed" in line), lines[0])
             size = list(images.shape[1:])
-            raise ValueError(f"{where} refuses images of {size} px: {error.message}") from error
+            raise ValueError(f"{where} refuses images of {size} px: {reason.strip()}") from None
         found = found.astype(np.float32)
         if found.ndim != 2 or len(found) != len(images):
             raise ValueError(
