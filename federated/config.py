@@ -20,6 +20,7 @@ SERVER_OPTIMIZERS = ("average", "adam")
 IN_PROCESS, TFF = "in_process", "tff"
 ENGINES = (IN_PROCESS, TFF)
 CLIPPINGS = ("fixed", "adaptive")
+PRECISIONS = ("float32", "mixed_bfloat16")  # float16 would need a scale of the loss
 UPDATE_ATTACKS = ("sign_flip", "scale", "noise")
 DATA_ATTACKS = ("label_flip", "garbage")
 NO_ATTACK = "none"
@@ -81,6 +82,11 @@ class FederatedConfig(config.Config):
     drift_weight: float = config.option(0.0, "Weight of the drift term; 0.001 in pgan's training.")
     label_weight: float = config.option(
         1.0, "Weight of the auxiliary classifier's losses; 0: none."
+    )
+    precision: str = config.option(
+        "float32",
+        "Computation type of the networks' layers; weights, optimizer and losses are float32.",
+        PRECISIONS,
     )
     # Aggregation.
     aggregation: str = config.option(
@@ -356,6 +362,7 @@ class FederatedConfig(config.Config):
             train_fold=self.train_fold,
             held_out_fold=self.held_out_fold,
             seed=self.seed,
+            precision=self.precision,
             learning_rate=str(self.learning_rate),
             adam_beta1=self.adam_beta1,
             adam_beta2=self.adam_beta2,

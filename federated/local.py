@@ -70,8 +70,9 @@ class LocalTrainer(tf.Module):
         self._settings = settings
         self._weighting = settings.train_config()
         self._level = settings.network.max_level
-        self.generator = networks.Generator(settings.network, settings.seed)
-        self.discriminator = networks.Discriminator(settings.network, settings.seed)
+        arguments = (settings.network, settings.seed, settings.precision)
+        self.generator = networks.Generator(*arguments)
+        self.discriminator = networks.Discriminator(*arguments)
         self._variables = active(self.generator, self.discriminator)
         self.generator_optimizer = _make_optimizer(settings, self._variables.generator)
         self.discriminator_optimizer = _make_optimizer(settings, self._variables.discriminator)

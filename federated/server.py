@@ -26,8 +26,9 @@ class ServerState(tf.Module):
         """Builds the networks that the seed gives."""
         super().__init__(name="server_state")
         self._settings = settings
-        self.generator = networks.Generator(settings.network, settings.seed)
-        self.discriminator = networks.Discriminator(settings.network, settings.seed)
+        arguments = (settings.network, settings.seed, settings.precision)
+        self.generator = networks.Generator(*arguments)
+        self.discriminator = networks.Discriminator(*arguments)
         self.averaged = self.generator
         self.images_shown = tf.Variable(0, dtype=tf.int64, trainable=False, name="images_shown")
         moments = averaging.initial_moments(rounds.flat(self.weights()), settings)

@@ -174,3 +174,14 @@ def test_draws_follow_from_seed_round_and_client():
     ]
     for other in others:
         assert all(np.any(a != b) for a, b in zip(first, other, strict=True))
+
+
+def test_bfloat16_layers_move_float32_weights_nearly_as_float32_layers_do():
+    full, mixed = (
+        _train(tiny_federations.settings(optimizer="sgd", precision=precision))
+        for precision in ("float32", "mixed_bfloat16")
+    )
+    assert {value.dtype for value in _flat(mixed)} == {np.dtype(np.float32)}
+    full, mixed = (np.concatenate([v.ravel() for v in _flat(update)]) for update in (full, mixed))
+    difference = np.linalg.norm(full - mixed) / np.linalg.norm(full)
+    assert 0 < difference < 0.05
