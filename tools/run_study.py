@@ -51,7 +51,7 @@ _SIZES = {
         gan=(
             "--latent_size=128", "--fmap_base=1024", "--fmap_max=64", "--batch_sizes=16",
             "--stage_kimg=4:5,8:5,16:10,32:20,64:40", "--fade_kimg=8:5,16:10,32:20,64:25",
-            "--total_kimg=140", "--metric_every_kimg=10", "--tick_kimg=5",
+            "--total_kimg=140", "--ema_decay=0.995", "--metric_every_kimg=10", "--tick_kimg=5",
             "--precision=mixed_bfloat16",
         ),
         common=(
