@@ -4,7 +4,9 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -37,8 +39,8 @@ def run(
 ) -> None:
     """Runs what is not done, in the order given as far as dependencies allow.
 
-    If a command fails or the caller is interrupted, the others are asked to end (SIGTERM) and
-    waited for.
+    If a command fails or the caller is interrupted (Ctrl-C or SIGTERM), the others are asked to
+    end (SIGTERM) and waited for.
 
     Args:
         jobs: The jobs.
@@ -59,6 +61,7 @@ def run(
     share = max(len(cores) // at_a_time, 1)
     free = [set(cores[i * share : (i + 1) * share] or cores) for i in range(at_a_time)]
     running: list[tuple[subprocess.Popen, Job, set[int]]] = []
+    before = _raise_on_sigterm()
     try:
         while waiting or running:
             for job in list(waiting):
@@ -82,6 +85,23 @@ def run(
             child.terminate()
         for child, _, _ in running:
             child.wait()
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _raise_on_sigterm():
+    """Makes SIGTERM an exception, since by default it would leave the commands running alone.
+
+    Returns:
+        The handler before; None outside the main thread, where Python permits none.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return None
+
+    def stop(number, _):
+        raise SystemExit(128 + number)
+
+    return signal.signal(signal.SIGTERM, stop)
 
 
 def _start(job, cores):

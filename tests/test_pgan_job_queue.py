@@ -1,7 +1,11 @@
 """Order, number at a time, results that are there, failures of a queue of commands."""
 
 import os
+import pathlib
+import signal
+import subprocess
 import sys
+import time
 
 import pytest
 
@@ -53,6 +57,28 @@ def test_a_failure_ends_the_others_and_shows_the_end_of_its_log(tmp_path):
     with pytest.raises(RuntimeError, match=r"(?s)broken ended with status 1.*no space left"):
         job_queue.run([endless, broken], 2)
     assert not (tmp_path / "endless").exists()
+
+
+def test_sigterm_ends_the_commands_too(tmp_path):
+    code = f"""
+import pathlib, sys
+from pgan import job_queue
+started, ended = pathlib.Path({str(tmp_path / "started")!r}), {str(tmp_path / "ended")!r}
+command = "import signal, sys, time; end = lambda *_: (open(sys.argv[2], 'w'), sys.exit());"
+command += "signal.signal(15, end); open(sys.argv[1], 'w'); time.sleep(600)"
+job_queue.run([job_queue.Job("endless", (sys.executable, "-c", command, str(started), ended),
+                             lambda: False, pathlib.Path({str(tmp_path / "log")!r}))])
+"""
+    caller = subprocess.Popen([sys.executable, "-c", code], cwd=_ROOT)
+    while not (tmp_path / "started").exists():
+        assert caller.poll() is None
+        time.sleep(0.05)
+    caller.send_signal(signal.SIGTERM)
+    assert caller.wait() == 128 + signal.SIGTERM
+    assert (tmp_path / "ended").exists()
+
+
+_ROOT = pathlib.Path(__file__).parents[1]
 
 
 def test_bad_queues_are_told(tmp_path):
