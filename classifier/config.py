@@ -22,7 +22,9 @@ class ClassifierConfig(config.Config):
     """
 
     resolution: int = config.option(
-        224, "Image size in px, a resolution of the record sets, at least 32."
+        224,
+        "Image size in px, at least 32; if no power of two, images of the next larger one, which "
+        "record sets have, are scaled down.",
     )
     weights: str = config.option(
         WEIGHTS_IMAGENET,
@@ -76,10 +78,6 @@ class ClassifierConfig(config.Config):
             ValueError: If one cannot be used.
         """
         self._check_choices()
-        if not config.is_power_of_two(self.resolution) and self.resolution != 224:
-            raise ValueError(
-                f"--resolution must be 224 or a power of two from 32, got {self.resolution}"
-            )
         if self.resolution < 32:
             raise ValueError(
                 f"DenseNet-121 takes images of at least 32 px, got --resolution={self.resolution}"

@@ -7,14 +7,15 @@ that it is rounded either way.
 
   8 bits           taken as they are; of colours the luminance, alpha is ignored
   PNG of 16 bits   grey: the percentiles 0.5 to 99.5 become black and white; colours: upper 8 bits
-  size             made square, then the mean of the area of each pixel, rounded once
+  size             made square, then the mean of the area of each pixel, rounded once; for sizes
+                   that are no powers of two by way of the next larger one, which record sets have
 
 Only PNG and JPEG are read: TensorFlow has no decoder for DICOM and TIFF.
 """
 
 import tensorflow as tf
 
-from pgan.data import image_files
+from pgan.data import image_files, pyramid
 
 # Files of a request that are prepared at a time; one of 20 million pixels takes 0.8 GB meanwhile.
 _AT_ONCE = 2
@@ -56,7 +57,7 @@ def scale_down(images: tf.Tensor, side: int) -> tf.Tensor:
     """Square images uint8 [N, S, S, 1] at another size, uint8 [N, side, side, 1], S >= side."""
 
     def scale_one(image):
-        return _rounded(_box_filter(image, side))
+        return _scaled(tf.cast(image, tf.float32), side)
 
     spec = tf.TensorSpec([side, side], tf.uint8)
     return tf.map_fn(scale_one, images[..., 0], fn_output_signature=spec)[..., tf.newaxis]
@@ -75,6 +76,18 @@ def _to_side(grey, side, geometry, number):
     elif geometry == "crop":
         top, left = (height - shorter) // 2, (width - shorter) // 2
         grey = grey[top : top + shorter, left : left + shorter]
+    return _scaled(grey, side)
+
+
+def _scaled(grey, side):
+    """Scales float32 [H, W] down to uint8 [side, side], as `pyramid.one_level` does."""
+    level = pyramid.level_above(side)
+    if level != side:
+        grey = tf.cond(
+            tf.reduce_min(tf.shape(grey)) >= level,
+            lambda: tf.cast(_rounded(_box_filter(grey, level)), tf.float32),
+            lambda: grey,
+        )
     return _rounded(_box_filter(grey, side))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pgan.data import labels as labels_lib
-from pgan.data import overlap, record_access, record_set
+from pgan.data import overlap, pyramid, record_access, record_set
 
 # Facts of an image that results are told apart by.
 FACTS = ("age", "sex", "view")
@@ -74,7 +74,8 @@ class ImageTable:
         images = np.empty((len(places), self.resolution, self.resolution), np.uint8)
         for fold in np.unique(places[:, 0]):
             rows = np.flatnonzero(places[:, 0] == fold)
-            images[rows] = self._readers[fold].read(places[rows, 1])
+            stored = self._readers[fold].read(places[rows, 1])
+            images[rows] = pyramid.scale_down(stored, self.resolution)
         return images
 
     def select(self, numbers: Sequence[int]) -> "ImageTable":
@@ -132,11 +133,12 @@ def of_fold(
     Args:
         records: The record set.
         fold: Its fold.
-        resolution: Of the images in px.
+        resolution: Of the images in px. If it is no power of two, images of the next larger one
+            are scaled down when they are read (`pyramid.scale_down`).
         findings: Vocabulary of the labels; default the set's own.
 
     Raises:
-        ValueError: If the set lacks the resolution, the fold or a finding, or the fold is empty.
+        ValueError: If the set lacks that resolution, the fold or a finding, or the fold is empty.
     """
     count = records.fold_size(fold)
     if not count:
@@ -159,7 +161,7 @@ def of_fold(
         [source.origin] * count,
         (source,),
         places,
-        (record_access.ImageReader(records, resolution, fold),),
+        (record_access.ImageReader(records, pyramid.level_above(resolution), fold),),
     )
 
 

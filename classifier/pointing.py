@@ -13,13 +13,12 @@ import numpy as np
 
 from classifier import image_table
 from pgan.data import labels as labels_lib
-from pgan.data import phantom
-from pgan.data.phantom_texture import box_reduce
+from pgan.data import phantom, pyramid
 
 # Share of a finding's largest change of grey from which on a pixel belongs to its region.
 _EDGE = 0.25
 # Grey levels that a stored image and its new drawing may differ by, for rounding.
-_TOLERANCE = 1.0
+_TOLERANCE = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,12 +92,12 @@ def regions(
         records = table.folds[table.places[number, 0]].records
         name = table.image_ids[number]
         drawn, truth = phantom.redraw(name, records.max_resolution)
-        drawn = box_reduce(drawn.astype(np.float32), table.resolution)
-        if np.abs(drawn - stored).max() > _TOLERANCE:
+        drawn = pyramid.one_level(drawn, table.resolution)
+        if np.abs(drawn.astype(int) - stored).max() > _TOLERANCE:
             raise ValueError(
                 f"the image {name} of {records.path} is not what phantoms of version "
                 f"{phantom.VERSION} look like; build the set anew with tools/build_records.py"
             )
-        change = box_reduce(truth.findings[place], table.resolution)
+        change = pyramid.box_filter(truth.findings[place], table.resolution)
         found.append(change >= _EDGE * change.max() if change.any() else None)
     return found

@@ -15,7 +15,8 @@ from tiny_classifiers import tiny_backbone  # noqa: F401
 from classifier import export, export_card, image_graph, image_table, model, serving_graph, training
 from federated import example_screening
 from pgan import export_folder, model_card, synthesis
-from pgan.data import folder, record_plan, record_set, record_writer
+from pgan.data import folder as clinic
+from pgan.data import pyramid, record_plan, record_set, record_writer
 from pgan.metrics import extractors
 
 _FINDINGS = tiny_exports.FINDINGS
@@ -56,11 +57,9 @@ def _ask(served, signature, values):
     return {key: value.numpy() for key, value in found.items()}
 
 
-def test_files_get_the_probabilities_that_they_get_by_way_of_a_record_set(
-    trained, served, tmp_path
-):
-    files = tiny_exports.image_files()
-    root = tmp_path / "clinic"
+def _table(files, folder, resolution):
+    """Image files by way of a record set."""
+    root = folder / "clinic"
     root.mkdir()
     table = ["file,patient,findings"]
     for number, (name, content) in enumerate(files.items()):
@@ -68,15 +67,44 @@ def test_files_get_the_probabilities_that_they_get_by_way_of_a_record_set(
         table.append(f"{name},P{number},Effusion")
     (root / "labels.csv").write_text("\n".join(table) + "\n")
     plan = record_plan.make_plan(
-        folder.read(root, _FINDINGS), _FINDINGS, 64, source="clinic", origin="phantom"
+        clinic.read(root, _FINDINGS), _FINDINGS, 64, source="clinic", origin="phantom"
     )
-    record_writer.write_record_set(tmp_path / "records", plan, progress=False)
-    records = record_set.RecordSet.open(tmp_path / "records")
-    images = image_table.of_fold(records, "all", 32)
+    record_writer.write_record_set(folder / "records", plan, progress=False)
+    records = record_set.RecordSet.open(folder / "records")
+    return image_table.of_fold(records, "all", resolution)
+
+
+def test_files_get_the_probabilities_that_they_get_by_way_of_a_record_set(
+    trained, served, tmp_path
+):
+    files = tiny_exports.image_files()
+    images = _table(files, tmp_path, 32)
     wanted = training.predict(trained.classifier, images)
     found = _ask(served, "serving_default", [files[name] for name in images.image_ids])
     np.testing.assert_allclose(found["probabilities"], wanted, atol=1e-4)
     assert wanted.std(axis=0).min() > 0.01  # They could have been told apart.
+
+
+@pytest.mark.usefixtures("tiny_backbone")
+def test_sizes_between_levels_are_scaled_as_in_the_training(tmp_path):
+    """A training at 40 px reads 64 px of its record set."""
+    run = tiny_exports.save_classifier(tmp_path / "run", resolution=40)
+    classifier = training.load(run).classifier
+    result = export.write(training.load(run), tmp_path / "exports", "between")
+    assert result.deviation <= 1e-4
+    served = export.load(result.path)[0]
+    files = tiny_exports.image_files()
+    images = _table(files, tmp_path, 40)
+    wanted = training.predict(classifier, images)
+    found = _ask(served, "serving_default", [files[name] for name in images.image_ids])
+    np.testing.assert_allclose(found["probabilities"], wanted, atol=1e-3)
+    assert wanted.std(axis=0).min() > 0.01
+    # Prepared images of the level go the same way as a training's.
+    level = tiny_exports.chests(2, 64)
+    features = _ask(served, "features", level)["features"]
+    small = pyramid.scale_down(level[..., 0], 40)[..., np.newaxis]
+    own = classifier.features(tf.constant(small)).numpy()
+    np.testing.assert_allclose(features, own, atol=1e-4 * np.abs(own).max())
 
 
 def test_prepared_images_get_the_probabilities_of_the_classifier(trained, served):

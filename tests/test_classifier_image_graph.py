@@ -36,6 +36,8 @@ def _prepare(files, side=32, geometry="pad", window="auto"):
         (32, "pad", "auto"),
         (64, "crop", "auto"),
         (37, "stretch", "auto"),
+        (72, "stretch", "auto"),
+        (48, "pad", "percentile"),
         (128, "stretch", "auto"),
         (32, "pad", "percentile"),
         (32, "crop", "minmax"),
@@ -75,6 +77,11 @@ def test_prepared_images_are_scaled_down_as_the_library_does():
     for image, small in zip(images[..., 0], found[..., 0], strict=True):
         np.testing.assert_array_equal(small, pyramid.one_level(image, 24))
     np.testing.assert_array_equal(image_graph.scale_down(tf.constant(images), 64), images)
+    # The size of ImageNet: its level is 256 px, which smaller images do not have.
+    for size in (512, 256, 240):
+        image = tiny_exports.chests(1, 512)[0, :size, :size, 0]
+        (small,) = image_graph.scale_down(image[np.newaxis, ..., np.newaxis], 224).numpy()[..., 0]
+        np.testing.assert_array_equal(small, pyramid.one_level(image, 224))
 
 
 _GREY = tiny_exports.encode(np.arange(4096, dtype=np.uint8).reshape(64, 64))

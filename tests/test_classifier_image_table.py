@@ -5,7 +5,15 @@ import pytest
 import tiny_records
 
 from classifier import image_table
-from pgan.data import record_access, record_set
+from pgan.data import (
+    labels,
+    phantom,
+    pyramid,
+    record_access,
+    record_plan,
+    record_set,
+    record_writer,
+)
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +32,26 @@ def test_images_labels_and_facts_are_those_of_the_fold(records):
     assert table.patients == records.patient_ids("train")
     assert set(table.facts) == set(image_table.FACTS)
     assert set(table.origins) == {f"{records.manifest['origin']}: {records.manifest['source']}"}
+
+
+def test_sizes_that_sets_lack_are_made_of_the_next_larger_level(tmp_path):
+    drawn = list(phantom.read(6, seed=1, size=64))
+    plan = record_plan.make_plan(
+        drawn, labels.NIH_14, max_resolution=64, source="phantom", origin="phantom"
+    )
+    record_writer.write_record_set(tmp_path / "set", plan, progress=False)
+    records = record_set.RecordSet.open(tmp_path / "set")
+    table = image_table.of_fold(records, "all", 48)
+    large = record_access.read_images(records, 64, "all", [4, 0])
+    images = table.read([4, 0])
+    assert images.shape == (2, 48, 48) and images.dtype == np.uint8
+    np.testing.assert_array_equal(images, pyramid.scale_down(large, 48))
+    by_file = {image.image_id: np.asarray(image.load()) for image in drawn}
+    for name, image in zip([table.image_ids[4], table.image_ids[0]], images, strict=True):
+        np.testing.assert_array_equal(image, pyramid.one_level(by_file[name], 48))
+    assert np.array_equal(image_table.join([table, table]).select([7]).read([0]), table.read([1]))
+    with pytest.raises(ValueError, match=r"no r0256 shards \(found 4-64\).*--max_resolution=256"):
+        image_table.of_fold(records, "all", 224)
 
 
 def test_selected_and_joined_images_keep_what_belongs_to_them(records):

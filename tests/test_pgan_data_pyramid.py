@@ -53,9 +53,26 @@ def test_one_level_is_any_size_and_the_same_as_that_of_a_set():
     for geometry in pyramid.GEOMETRIES:
         level = pyramid.levels(image, (16,), 32, geometry)[16]
         np.testing.assert_array_equal(pyramid.one_level(image, 16, geometry), level)
-    assert pyramid.one_level(image, 20).shape == (20, 20)
+    # There is no level of 64 px of so small an image.
+    exact = pyramid.box_filter(image.astype(np.float32), 40)
+    np.testing.assert_array_equal(pyramid.one_level(image, 40, "stretch"), np.rint(exact))
     with pytest.raises(ValueError, match="47x60 px, less than the 48"):
         pyramid.one_level(image, 48, "crop")
+
+
+def test_sizes_between_levels_are_made_of_the_level_above():
+    assert [pyramid.level_above(side) for side in (3, 4, 5, 64, 65, 224)] == [4, 4, 8, 64, 128, 256]
+    image = noise(130, 110)
+    stored = pyramid.levels(image, (64,), 128)[64]
+    exact = stored.repeat(40, 0).repeat(40, 1).reshape(40, 64, 40, 64).mean((1, 3))
+    small = pyramid.scale_down(stored, 40)
+    # A mean half-way between two levels may be rounded either way.
+    assert small.dtype == np.uint8 and np.abs(small - exact).max() <= 0.5 + 1e-4
+    np.testing.assert_array_equal(pyramid.one_level(image, 40), small)
+    both = pyramid.scale_down(np.stack([stored, stored[::-1]]), 40)
+    np.testing.assert_array_equal(both[0], small)
+    assert both.shape == (2, 40, 40) and (both[1] != small).any()
+    assert pyramid.scale_down(stored, 64) is stored
 
 
 def test_float_images_keep_their_fractions_until_the_end():

@@ -5,6 +5,9 @@ of it; "crop" takes the central square; "stretch" changes its proportions, as th
 levels come from the unrounded original: an exact box filter to the largest level, then 2x2
 means in float32, and each level is rounded once. Rounding level by level would add noise of up to
 half a grey value per level.
+
+Sizes between two levels are made of the next larger level as it is stored, by the same filter:
+classifiers learn from record sets, and what is shown to them later has to go the same way.
 """
 
 import io
@@ -37,6 +40,11 @@ def resolutions(max_resolution: int) -> tuple[int, ...]:
     return tuple(2**level for level in range(2, max_resolution.bit_length()))
 
 
+def level_above(side: int) -> int:
+    """Smallest resolution of a record set that is not below a size: 256 for 224, 64 for 64."""
+    return max(SMALLEST, 1 << (side - 1).bit_length())
+
+
 def pad_to_square(image: np.ndarray) -> np.ndarray:
     """Centres [H, W] in a square of the longer side, black around it."""
     height, width = image.shape
@@ -55,12 +63,15 @@ def crop_to_square(image: np.ndarray) -> np.ndarray:
 
 def require_side(height: int, width: int, geometry: str, side: int) -> None:
     """Raises ValueError if an image of that size would have to be enlarged."""
-    there = max(height, width) if geometry == "pad" else min(height, width)
-    if there < side:
+    if _square_side(height, width, geometry) < side:
         raise ValueError(
             f"the image has {width}x{height} px, less than the {side} px asked for; ask for a "
             f"smaller --max_resolution"
         )
+
+
+def _square_side(height, width, geometry):
+    return max(height, width) if geometry == "pad" else min(height, width)
 
 
 def box_filter(image: np.ndarray, side: int) -> np.ndarray:
@@ -118,11 +129,12 @@ def levels(
 
 
 def one_level(image: np.ndarray, side: int, geometry: str = "pad") -> np.ndarray:
-    """The image at any one size, as `levels`.
+    """The image at any one size, as `levels` and `scale_down` make it.
 
     Args:
       image: uint8 or floating [H, W] with values in [0, 255].
-      side: of the result, not necessarily a power of two.
+      side: of the result. If it is no power of two, the image is brought to the next larger one
+        and rounded before, unless it is smaller than that.
       geometry: how an image that is not square becomes so, one of GEOMETRIES.
 
     Returns:
@@ -131,13 +143,39 @@ def one_level(image: np.ndarray, side: int, geometry: str = "pad") -> np.ndarray
     Raises:
       ValueError: the image is no grey image of that range, or smaller.
     """
-    return np.rint(_filtered(image, side, geometry)).astype(np.uint8)
+    _require_grey(image)
+    level = level_above(side)
+    first = level if _square_side(*image.shape, geometry) >= level else side
+    return scale_down(np.rint(_filtered(image, first, geometry)).astype(np.uint8), side)
+
+
+def scale_down(images: np.ndarray, side: int) -> np.ndarray:
+    """Images of one level at a smaller size, by `box_filter` and rounded.
+
+    Args:
+      images: uint8 [..., S, S] with S >= side; returned as they are if S is side.
+      side: of the result.
+
+    Returns:
+      uint8 [..., side, side].
+    """
+    if images.shape[-1] == side:
+        return images
+    flat = images.reshape(-1, *images.shape[-2:])
+    scaled = np.empty((len(flat), side, side), np.uint8)
+    for row, image in zip(scaled, flat, strict=True):
+        row[:] = np.rint(box_filter(image.astype(np.float32), side))
+    return scaled.reshape(*images.shape[:-2], side, side)
+
+
+def _require_grey(image):
+    if image.ndim != 2:
+        raise ValueError(f"expected a grey image [H, W], got shape {image.shape}")
 
 
 def _filtered(image: np.ndarray, side: int, geometry: str) -> np.ndarray:
     """float32 [side, side], square and not yet rounded."""
-    if image.ndim != 2:
-        raise ValueError(f"expected a grey image [H, W], got shape {image.shape}")
+    _require_grey(image)
     require_side(*image.shape, geometry, side)
     make_square = {"pad": pad_to_square, "crop": crop_to_square, "stretch": lambda same: same}
     values = make_square[geometry](image).astype(np.float32)
