@@ -18,13 +18,11 @@ Exit status: 0 nothing was found and the controls were caught, 1 error, 2 wrong 
 was missed, 4 something was found; --fail_on says what counts for 3 and 4.
 """
 
-import os
 import pathlib
-import sys
 
 from absl import app, flags
 
-import config_flags
+import tool_main
 
 _RECORDS = flags.DEFINE_string("records", None, "Record set with real images.", required=True)
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "Run folder of tools/train_pgan.py.")
@@ -102,24 +100,18 @@ def _control():
     return overtrained.Settings(folder, round(1000 * _CONTROL_KIMG.value))
 
 
-def main(argv: list[str]) -> int:
-    if len(argv) > 1:
-        raise app.UsageError(
-            f"unknown argument {argv[1]!r}; flags are written --name=value", exitcode=2
-        )
+def main() -> int:
     if not (_RUN_DIR.value or _EXPORT.value or _SYNTHETIC.value):
-        raise app.UsageError("give --run_dir, --export or --synthetic", exitcode=2)
+        raise app.UsageError("give --run_dir, --export or --synthetic")
 
     if _SHEET_PIXELS.value < 1 or _SHEET_PIXELS.value & (_SHEET_PIXELS.value - 1):
-        raise app.UsageError(
-            f"--sheet_pixels wants a power of two, got {_SHEET_PIXELS.value}", exitcode=2
-        )
+        raise app.UsageError(f"--sheet_pixels wants a power of two, got {_SHEET_PIXELS.value}")
     from pgan.audit import reporting
 
     unknown = sorted(set(_FAIL_ON.value) - set(reporting.KINDS))
     if unknown:
         known = ", ".join(reporting.KINDS)
-        raise app.UsageError(f"--fail_on takes {known}; got {unknown[0]!r}", exitcode=2)
+        raise app.UsageError(f"--fail_on takes {known}; got {unknown[0]!r}")
 
     from pgan.audit import comparison_sets, procedure, review_sheets
     from pgan.data import record_set
@@ -173,31 +165,5 @@ def main(argv: list[str]) -> int:
     return status
 
 
-def _run(argv: list[str]) -> int:
-    """Turns errors that a user can mend into one message instead of a traceback."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        return main(argv)
-    except app.UsageError:
-        raise
-    except KeyboardInterrupt:
-        print("interrupted; the same command again continues", file=sys.stderr)
-        return 130
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-
-
-def _parse(argv: list[str]) -> list[str]:
-    """Wrong flags are wrong usage, status 2; absl's own parser ends with 1, that of an error."""
-    try:
-        rest = flags.FLAGS(argv)
-    except flags.Error as error:
-        print(f"{error}\nPass --help to see all flags.", file=sys.stderr)
-        sys.exit(2)
-    config_flags.load_tensorflow()
-    return rest
-
-
 if __name__ == "__main__":
-    app.run(_run, flags_parser=_parse)
+    tool_main.run(main, tensorflow=True, wrong_usage=2, continues=True)

@@ -16,10 +16,10 @@ appended to --output when it is done; the same command again measures only what 
 
 import os
 import pathlib
-import sys
 
 from absl import app, flags
 
+import tool_main
 from pgan import results
 
 _WHATS = ("recall", "radiographs", "scale", "skimage")
@@ -135,15 +135,12 @@ def _skimage(output):
 _MEASURES = {"recall": _recall, "radiographs": _radiographs, "scale": _scale, "skimage": _skimage}
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected argument: {argv[1]}")
+def main() -> None:
     for what in _WHAT.value:
         if what not in _WHATS:
             raise app.UsageError(f"--what must be of {', '.join(_WHATS)}, got {what!r}")
     if "radiographs" in _WHAT.value and not _IMAGES.value:
         raise app.UsageError("--what=radiographs needs --images, a folder of PNG files")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from pgan.search import benchmark
 
     output = _Output(_OUTPUT.value)
@@ -152,14 +149,5 @@ def main(argv):
     print(benchmark.markdown(output.rows))
 
 
-def _run(argv):
-    """Turns errors that a user can mend into one message instead of a traceback."""
-    try:
-        return main(argv)
-    except (ValueError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-
-
 if __name__ == "__main__":
-    app.run(_run)
+    tool_main.run(main)

@@ -10,7 +10,6 @@ of --input stand in for a collection of any size: they are linked under new name
 """
 
 import io
-import os
 import pathlib
 import subprocess
 import sys
@@ -18,8 +17,9 @@ import tempfile
 import threading
 import time
 
-from absl import app, flags
+from absl import flags
 
+import tool_main
 from pgan import results
 
 _INPUT = flags.DEFINE_string("input", None, "Folder of PNG files.", required=True)
@@ -163,10 +163,7 @@ def _watch(process: subprocess.Popen, peaks: dict[int, int]) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected argument: {argv[1]}")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+def main() -> None:
     rows = []
     resolution = _MAX_RESOLUTION.value
     if "speed" in _WHAT.value:
@@ -188,4 +185,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    tool_main.run(main)

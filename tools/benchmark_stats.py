@@ -7,12 +7,13 @@ The defaults are the size of the paper's evaluation: 14 findings on the 22,433 t
 ChestX-ray14. The loop gets a few redraws, one finding after the other, and only AUCs.
 """
 
-import sys
 import time
 
 import numpy as np
 import tqdm
-from absl import app, flags
+from absl import flags
+
+import tool_main
 
 _IMAGES = flags.DEFINE_integer("images", 22_433, "Images.", 20)
 _PATIENTS = flags.DEFINE_integer("patients", 6_187, "Patients that they are of.", 10)
@@ -39,10 +40,8 @@ def _loop(labels, scores, patients, count, redraws, generator):
     return np.array(found).T
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Runs the tool; see the module's docstring."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
     from classifier import resampling
     from pgan import results
 
@@ -86,14 +85,5 @@ def main(argv: list[str]) -> None:
     )
 
 
-def _run(argv: list[str]) -> int | None:
-    """Turns errors that a user can mend into one message instead of a traceback."""
-    try:
-        return main(argv)
-    except (ValueError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-
-
 if __name__ == "__main__":
-    app.run(_run)
+    tool_main.run(main)

@@ -9,12 +9,12 @@ what is missing, and prints all tables.
 
 import dataclasses
 import os
-import sys
 import tempfile
 
 import tqdm
-from absl import app, flags
+from absl import flags
 
+import tool_main
 from pgan import benchmark, config, results
 
 _WHAT = flags.DEFINE_list("what", list(benchmark.WHATS), "What to measure.")
@@ -75,7 +75,6 @@ def _draw_records(folder: str, resolution: int) -> str:
     """Writes phantoms as a record set, whose only fold is "all"."""
     from pgan.data import labels, phantom, record_plan, record_writer
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     drawn = [
         (image, image.load())
         for image in tqdm.tqdm(
@@ -102,9 +101,7 @@ def _draw_records(folder: str, resolution: int) -> str:
     return path
 
 
-def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
+def main() -> None:
     cases = benchmark.plan(
         _WHAT.value,
         [int(resolution) for resolution in _RESOLUTIONS.value],
@@ -134,14 +131,5 @@ def main(argv: list[str]) -> None:
     print(benchmark.report(cases, results.read(_OUTPUT.value)))
 
 
-def _run(argv: list[str]) -> int | None:
-    """Turns errors that a user can mend into one message instead of a traceback."""
-    try:
-        return main(argv)
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 1
-
-
 if __name__ == "__main__":
-    app.run(_run)
+    tool_main.run(main)

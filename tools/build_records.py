@@ -19,9 +19,10 @@ and unmasked images.
 
 import os
 import pathlib
-import sys
 
 from absl import app, flags
+
+import tool_main
 
 _SOURCE = flags.DEFINE_enum(
     "source", None, ["nih", "chexpert", "rsna", "folder", "phantom"], "Where the images come from."
@@ -183,7 +184,7 @@ def _beside(ending):
     return output.with_name(f"{output.name}.{ending}")
 
 
-def _build() -> None:
+def main() -> None:
     from pgan.data import collection, pyramid, record_forecast, record_writer
 
     pyramid.resolutions(_MAX_RESOLUTION.value)
@@ -224,18 +225,5 @@ def _draw_pictures(plan) -> None:
         print(f"Images before and after masking, not for sharing: {sheet}")
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected argument: {argv[1]}")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        _build()
-    except (ValueError, OSError, RuntimeError) as error:
-        sys.exit(f"Error: {error}")
-    except KeyboardInterrupt:
-        print("\nInterrupted. Finished shards are kept; run the same command again to go on.")
-        sys.exit(130)
-
-
 if __name__ == "__main__":
-    app.run(main)
+    tool_main.run(main, continues=True)

@@ -11,13 +11,13 @@ results.jsonl and comparison.png, and prints the table.
 """
 
 import functools
-import os
 import pathlib
 import sys
 
 import tqdm
-from absl import app, flags
+from absl import flags
 
+import tool_main
 from federated import config
 
 # The baseline comes first: others are shown as differences from it.
@@ -144,10 +144,8 @@ def _train(variants: dict[str, list[str]], seeds: list[int], output: pathlib.Pat
         job_queue.run(jobs, _JOBS.value, look)
 
 
-def main(argv: list[str]) -> int | None:
+def main() -> None:
     """Runs the tool; see the module's docstring."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
     if not _SEEDS.value or not all(seed.isdigit() for seed in _SEEDS.value):
         raise ValueError(f"--seeds wants whole numbers such as 1,2,3; got {_SEEDS.value}")
     variants, seeds = _variants(), [int(seed) for seed in _SEEDS.value]
@@ -170,18 +168,7 @@ def main(argv: list[str]) -> int | None:
     plots.variants(runs, output.name).savefig(output / "comparison.png")
     print(comparison.markdown(table))
     print(f"figure: {output / 'comparison.png'}")
-    return None
-
-
-def _run(argv: list[str]) -> int | None:
-    """Turns errors that a user can mend into one message instead of a traceback."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        return main(argv)
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
 
 
 if __name__ == "__main__":
-    app.run(_run)
+    tool_main.run(main, continues=True)

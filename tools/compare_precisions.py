@@ -9,13 +9,13 @@ tools/train_pgan.py), results.jsonl and comparison.png.
 
 import dataclasses
 import functools
-import os
 import pathlib
 import sys
 
 import tqdm
-from absl import app, flags
+from absl import flags
 
+import tool_main
 from pgan import config
 
 _TRAIN_FLAGS = flags.DEFINE_string(
@@ -103,10 +103,8 @@ def _finished(run_dir: pathlib.Path) -> bool:
     return 0 < total <= shown
 
 
-def main(argv: list[str]) -> int | None:
+def main() -> None:
     """Runs the tool; see the module's docstring."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
     from pgan import precision_comparison, results
     from pgan.metrics import plots
 
@@ -145,18 +143,7 @@ def main(argv: list[str]) -> int | None:
     picture.savefig(output / "comparison.png")
     print(precision_comparison.table(tables))
     print(f"figure: {output / 'comparison.png'}")
-    return None
-
-
-def _run(argv: list[str]) -> int | None:
-    """Turns errors that a user can mend into one message instead of a traceback."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        return main(argv)
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
 
 
 if __name__ == "__main__":
-    app.run(_run)
+    tool_main.run(main, continues=True)

@@ -1,38 +1,11 @@
 """Flags from the fields of a frozen configuration, and back: one list of names and defaults."""
 
 import dataclasses
-import os
 from typing import Any
 
-from absl import app, flags
+from absl import flags
 
 flags.disclaim_key_flags()
-
-
-def parse_with_tensorflow(argv: list[str]) -> list[str]:
-    """Parses flags, then loads TensorFlow: the `flags_parser` of tools that build Keras models.
-
-    TensorFlow 2.14 asks absl for a call once the program has started. Imported later than that, it
-    is called in the middle of its own import and makes its context before eager execution is on;
-    Keras then builds no functional model ("'SymbolicTensor' object has no attribute 'node'").
-    Help and wrong flags are answered before, without the wait.
-
-    Args:
-        argv: The command line.
-
-    Returns:
-        What is left of it, as `app.parse_flags_with_usage` does.
-    """
-    rest = app.parse_flags_with_usage(argv)
-    load_tensorflow()
-    return rest
-
-
-def load_tensorflow() -> None:
-    """Loads TensorFlow; see `parse_with_tensorflow`. For parsers of flags of another kind."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import tensorflow  # noqa: F401
-
 
 _DEFINE = {
     str: flags.DEFINE_string,

@@ -14,9 +14,10 @@ with findings of other names for the same in one row. Without --output the table
 import dataclasses
 import os
 import pathlib
-import sys
 
 from absl import app, flags
+
+import tool_main
 
 _RECORDS = flags.DEFINE_list("records", None, "Folders of record sets.")
 _FOLDS = flags.DEFINE_list(
@@ -108,9 +109,7 @@ def _describe() -> None:
         print(f"Tables and figure: {_OUTPUT.value}")
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected argument: {argv[1]}")
+def main() -> None:
     if bool(_RECORDS.value) == bool(_SOURCE.value):
         raise app.UsageError("Give either --records or --source with --labels.")
     if len(_SOURCE.value or ()) != len(_LABELS.value or ()):
@@ -119,11 +118,8 @@ def main(argv):
         raise app.UsageError("A record set has its folds; --split_* are for --source.")
     if len(_SOURCE.value or ()) > 1 and _SPLIT_LISTS.value:
         raise app.UsageError("--split_lists are lists of one --source.")
-    try:
-        _describe()
-    except (ValueError, OSError) as error:
-        sys.exit(f"Error: {error}")
+    _describe()
 
 
 if __name__ == "__main__":
-    app.run(main)
+    tool_main.run(main)

@@ -12,12 +12,11 @@ compare.
 
 import os
 import pathlib
-import sys
 import tempfile
 
 from absl import app, flags
 
-import config_flags
+import tool_main
 
 _RECORDS = flags.DEFINE_string("records", None, "Record set with real images.")
 _FOLD = flags.DEFINE_string("fold", "val", "Held-out fold of --records, the reference.")
@@ -70,9 +69,7 @@ _VARIANT = flags.DEFINE_enum(
 _OUTPUT = flags.DEFINE_string("output", "evaluation", "Folder of the report.")
 
 
-def _check_flags(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
+def _check_flags() -> None:
     if sum(bool(flag.value) for flag in (_RUN_DIR, _EXPORT, _SYNTHETIC)) != 1:
         raise app.UsageError("give exactly one of --run_dir, --export and --synthetic")
     if bool(_RECORDS.value) == bool(_REAL.value):
@@ -87,8 +84,8 @@ def _check_flags(argv: list[str]) -> None:
         raise app.UsageError(f"--output is a folder; {_OUTPUT.value} is a file")
 
 
-def main(argv: list[str]) -> None:
-    _check_flags(argv)
+def main() -> None:
+    _check_flags()
 
     from pgan import (
         distance_curves,
@@ -140,16 +137,5 @@ def main(argv: list[str]) -> None:
     print("\n\n" + "\n".join(map(str, files)))
 
 
-def _run(argv: list[str]) -> int | None:
-    """Turns errors that a user can mend into one message instead of a traceback."""
-    try:
-        return main(argv)
-    except app.UsageError:
-        raise
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 1
-
-
 if __name__ == "__main__":
-    app.run(_run, flags_parser=config_flags.parse_with_tensorflow)
+    tool_main.run(main, tensorflow=True)

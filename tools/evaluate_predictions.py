@@ -6,12 +6,13 @@
 Of several files each later one is compared with the first. Writes report.md and results.jsonl.
 """
 
-import os
 import pathlib
 import sys
 
 import tqdm
-from absl import app, flags
+from absl import flags
+
+import tool_main
 
 _PREDICTIONS = flags.DEFINE_list("predictions", None, "Files of scores, .npz.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "Folder of the report.", required=True)
@@ -27,10 +28,8 @@ _PERMUTATIONS = flags.DEFINE_integer("permutations", 10_000, "Exchanges, for p v
 _SEED = flags.DEFINE_integer("seed", 1, "Seed of both.", 0)
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Runs the tool; see the module's docstring."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
     from classifier import evaluation, predictions
     from pgan import results, run_folder
 
@@ -85,15 +84,5 @@ def main(argv: list[str]) -> None:
     print(f"report: {output / 'report.md'}")
 
 
-def _run(argv: list[str]) -> int | None:
-    """Turns errors that a user can mend into one message instead of a traceback."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        return main(argv)
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-
-
 if __name__ == "__main__":
-    app.run(_run)
+    tool_main.run(main)

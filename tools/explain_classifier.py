@@ -13,11 +13,10 @@ patients.
 """
 
 import pathlib
-import sys
 
-from absl import app, flags
+from absl import flags
 
-import config_flags
+import tool_main
 
 _CHOICES = (
     "true_positive", "false_positive", "false_negative", "true_negative", "random", "ids",
@@ -78,10 +77,8 @@ def _chosen_by(judge) -> str:
     return f"{_CHOOSE.value.replace('_', ' ')}s of {judge.name}, seed {_SEED.value}"
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Runs the tool; see the module's docstring."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
     _check()
     from classifier import explanation, explanation_report, image_table
     from pgan import results
@@ -138,14 +135,5 @@ def _sentence(row) -> str:
     )
 
 
-def _run(argv: list[str]) -> int | None:
-    """Turns errors that a user can mend into one message instead of a traceback."""
-    try:
-        return main(argv)
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-
-
 if __name__ == "__main__":
-    app.run(_run, flags_parser=config_flags.parse_with_tensorflow)
+    tool_main.run(main, tensorflow=True)

@@ -9,11 +9,10 @@ it again in a fresh process and compares it with the classifier before it gets t
 """
 
 import pathlib
-import sys
 
-from absl import app, flags, logging
+from absl import flags, logging
 
-import config_flags
+import tool_main
 
 _RUN = flags.DEFINE_string("run", None, "Folder of a trained classifier.", required=True)
 _OUTPUT = flags.DEFINE_string("output", "exports", "Folder of exports.")
@@ -30,10 +29,9 @@ _LICENSE = flags.DEFINE_string(
 )
 
 
-def main(argv: list[str]) -> int | None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
-
+def main() -> None:
+    # Keras warns that it could not save the classifier as one of its own models.
+    logging.set_verbosity(logging.ERROR)
     from classifier import export, training
     from pgan import export_folder
 
@@ -59,19 +57,7 @@ def main(argv: list[str]) -> int | None:
         f"models.config for TensorFlow Serving:\n{export_folder.models_config(_OUTPUT.value)}"
         f"export: {result.path}"
     )
-    return None
-
-
-def _run(argv: list[str]) -> int | None:
-    """Turns errors that a user can mend into one message instead of a traceback."""
-    # Keras warns that it could not save the classifier as one of its own models.
-    logging.set_verbosity(logging.ERROR)
-    try:
-        return main(argv)
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
 
 
 if __name__ == "__main__":
-    app.run(_run, flags_parser=config_flags.parse_with_tensorflow)
+    tool_main.run(main, tensorflow=True)

@@ -8,11 +8,9 @@ Writes <output>/<name>/<version>/, loads it again in a fresh process and compare
 generator before it gets that name.
 """
 
-import os
-import sys
+from absl import flags, logging
 
-from absl import app, flags, logging
-
+import tool_main
 from pgan import config
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "Run folder of tools/train_pgan.py.", required=True)
@@ -40,10 +38,8 @@ _LICENSE = flags.DEFINE_string(
 )
 
 
-def main(argv: list[str]) -> int | None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
-
+def main() -> None:
+    logging.set_verbosity(logging.WARNING)  # Saving logs a line of argument names per signature.
     from pgan import checkpoints, export, export_folder
 
     generator, info = checkpoints.load_generator(_RUN_DIR.value, _BEST.value, _PRECISION.value)
@@ -67,19 +63,7 @@ def main(argv: list[str]) -> int | None:
         f"models.config for TensorFlow Serving:\n{export_folder.models_config(_OUTPUT.value)}"
         f"export: {result.path}"
     )
-    return None
-
-
-def _run(argv: list[str]) -> int | None:
-    """Turns errors that a user can mend into one message instead of a traceback."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.set_verbosity(logging.WARNING)  # Saving logs a line of argument names per signature.
-    try:
-        return main(argv)
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
 
 
 if __name__ == "__main__":
-    app.run(_run)
+    tool_main.run(main)

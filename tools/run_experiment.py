@@ -18,9 +18,10 @@ import pathlib
 import sys
 
 import tqdm
-from absl import app, flags
+from absl import flags
 
 import config_flags
+import tool_main
 from classifier import config
 
 _EXPERIMENTS = ("fig2", "fig3", "oversampling", "adversarial", "real_vs_synthetic")
@@ -148,10 +149,9 @@ def _inputs(work: pathlib.Path):
     return training_sets.Inputs(local, tuple(_FOLDS.value), sites, work)
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Runs the tool; see the module's docstring."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
+    logging.getLogger("classifier").setLevel(logging.INFO)
     if not all(seed.isdigit() for seed in _SEEDS.value):
         raise ValueError(f"--seeds wants whole numbers such as 1,2,3; got {_SEEDS.value}")
     settings = _settings()
@@ -178,15 +178,5 @@ def main(argv: list[str]) -> None:
     print(f"report and figures: {output}")
 
 
-def _run(argv: list[str]) -> int | None:
-    """Turns errors that a user can mend into one message instead of a traceback."""
-    logging.getLogger("classifier").setLevel(logging.INFO)
-    try:
-        return main(argv)
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-
-
 if __name__ == "__main__":
-    app.run(_run, flags_parser=config_flags.parse_with_tensorflow)
+    tool_main.run(main, tensorflow=True, continues=True)

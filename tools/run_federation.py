@@ -19,13 +19,13 @@ the round first, unless it waits for sites. tools/export_generator.py exports th
 """
 
 import logging
-import os
 import shlex
 import sys
 
 from absl import app, flags
 
 import config_flags
+import tool_main
 from federated import config, quorum, sites
 from pgan import config as pgan_config
 
@@ -85,10 +85,8 @@ def _describe(settings: config.FederatedConfig, holdings: list[sites.Holdings]) 
     )
 
 
-def main(argv: list[str]) -> int | None:
+def main() -> int | None:
     """Runs the tool; see the module's docstring."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
     if not (_RUN_DIR.value or _DRY_RUN.value):
         raise app.UsageError(f"--run_dir is needed: {_RUN_DIR.help}")
     times = config_flags.build(quorum.QuorumConfig)
@@ -127,15 +125,5 @@ def main(argv: list[str]) -> int | None:
     return None
 
 
-def _run(argv: list[str]) -> int | None:
-    """Turns errors that a user can mend into one message instead of a traceback."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        return main(argv)
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-
-
 if __name__ == "__main__":
-    app.run(_run)
+    tool_main.run(main)

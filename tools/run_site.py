@@ -32,7 +32,9 @@ import signal
 import socket
 import sys
 
-from absl import app, flags
+from absl import flags
+
+import tool_main
 
 _RECORDS = flags.DEFINE_string("records", None, "Record set of this site.", required=True)
 _PORT = flags.DEFINE_integer(
@@ -100,10 +102,8 @@ def _interrupted(number, frame):
     raise KeyboardInterrupt
 
 
-def main(argv: list[str]) -> int | None:
+def main() -> None:
     """Runs the tool; see the module's docstring."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
     _check_user()
     _check_port()
     _check_records()
@@ -134,15 +134,5 @@ def main(argv: list[str]) -> int | None:
     )
 
 
-def _run(argv: list[str]) -> int | None:
-    """Turns errors that a user can mend into one message instead of a traceback."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        return main(argv)
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-
-
 if __name__ == "__main__":
-    app.run(_run)
+    tool_main.run(main)

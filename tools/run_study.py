@@ -10,12 +10,13 @@ again continues. Logs are in <output>/logs.
 """
 
 import dataclasses
-import os
 import pathlib
 import sys
 
 import tqdm
-from absl import app, flags
+from absl import flags
+
+import tool_main
 
 _OUTPUT = flags.DEFINE_string("output", None, "Folder of everything.", required=True)
 _SIZE = flags.DEFINE_enum("size", "small", ["small", "tiny"], "How large; tiny only shows it runs.")
@@ -213,10 +214,8 @@ def _is_trained(run_dir: pathlib.Path) -> bool:
     return bool(rows) and rows[-1]["images_shown"] >= round(1000 * settings.schedule.total_kimg)
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Runs the tool; see the module's docstring."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
     from pgan import job_queue
     from pgan.data import record_folder
 
@@ -243,15 +242,5 @@ def main(argv: list[str]) -> None:
         print(path)
 
 
-def _run(argv: list[str]) -> int | None:
-    """Turns errors that a user can mend into one message instead of a traceback."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        return main(argv)
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-
-
 if __name__ == "__main__":
-    app.run(_run)
+    tool_main.run(main, continues=True)

@@ -14,10 +14,11 @@ Ids of less than 6 characters are not searched for alone. Text drawn into pixels
 
 import os
 import pathlib
-import sys
 import time
 
 from absl import app, flags
+
+import tool_main
 
 _INPUT = flags.DEFINE_list("input", None, "Label tables and folders of the source.")
 _SCAN = flags.DEFINE_list("scan", None, "Files and folders to search.")
@@ -101,28 +102,13 @@ def _scan() -> int:
     return 1
 
 
-def main(argv: list[str]) -> int:
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected argument: {argv[1]}", exitcode=2)
+def main() -> int:
     if not _SCAN.value or not (_INPUT.value or _NAMES.value):
-        raise app.UsageError("--scan and --input or --names are needed.", exitcode=2)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        raise app.UsageError("--scan and --input or --names are needed.")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # a scan needs no card
-    try:
-        return _scan()
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-
-
-def _parse(args: list[str]) -> list[str]:
-    """Parses flags; status 1 means that something was found, so a wrong flag must not end so."""
-    try:
-        return flags.FLAGS(args)
-    except flags.Error as error:
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(2)
+    return _scan()
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=_parse)
+    # Status 1 means that something was found.
+    tool_main.run(main, wrong_usage=2, error=2)

@@ -8,11 +8,10 @@ The classifier is a SavedModel with a signature `images` or `predict` from uint8
 probabilities; it should not have been trained on these examples.
 """
 
-import os
-import sys
-
 import tqdm
-from absl import app, flags
+from absl import flags
+
+import tool_main
 
 _RECORDS = flags.DEFINE_string("records", None, "Record set of the site.", required=True)
 _CLASSIFIER = flags.DEFINE_string("classifier", None, "Folder of the SavedModel.", required=True)
@@ -27,10 +26,8 @@ _CONFIDENCE = flags.DEFINE_float(
 _BATCH = 32
 
 
-def main(argv: list[str]) -> int | None:
+def main() -> None:
     """Runs the tool; see the module's docstring."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
     from federated import example_screening
     from pgan.data import record_access, record_set
 
@@ -57,18 +54,7 @@ def main(argv: list[str]) -> int | None:
     example_screening.write(_OUTPUT.value, flagged)
     images = len({one.image_id for one in flagged})
     print(f"{len(flagged)} labels of {images} of {len(ids)} images: {_OUTPUT.value}")
-    return None
-
-
-def _run(argv: list[str]) -> int | None:
-    """Turns errors that a user can mend into one message instead of a traceback."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        return main(argv)
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
 
 
 if __name__ == "__main__":
-    app.run(_run)
+    tool_main.run(main)

@@ -12,13 +12,13 @@ run; SIGTERM and Ctrl-C finish the round first. tools/export_generator.py export
 """
 
 import logging
-import os
 import shlex
 import sys
 
-from absl import app, flags
+from absl import flags
 
 import config_flags
+import tool_main
 from federated import config
 from pgan import config as pgan_config
 
@@ -49,10 +49,8 @@ def _flag_file() -> str:
     return config_flags.as_flag_file([name for name in own if name not in _NOT_REPEATED])
 
 
-def main(argv: list[str]) -> int | None:
+def main() -> int | None:
     """Runs the tool; see the module's docstring."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
     _apply_preset()
     from pgan.data import record_set
 
@@ -82,15 +80,5 @@ def main(argv: list[str]) -> int | None:
     return None
 
 
-def _run(argv: list[str]) -> int | None:
-    """Turns errors that a user can mend into one message instead of a traceback."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        return main(argv)
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-
-
 if __name__ == "__main__":
-    app.run(_run, flags_parser=config_flags.parse_with_tensorflow)
+    tool_main.run(main, tensorflow=True)

@@ -16,11 +16,11 @@ used as its other folds are: tools/train_pgan.py --train_fold=clients20/client_0
 again changes nothing.
 """
 
-import os
 import pathlib
-import sys
 
 from absl import app, flags
+
+import tool_main
 
 _RECORDS = flags.DEFINE_string("records", None, "Folder of the record set.", required=True)
 _NAME = flags.DEFINE_string("name", None, "Name of the split.", required=True)
@@ -182,16 +182,10 @@ def _check_flags():
         )
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected argument: {argv[1]}")
+def main() -> None:
     _check_flags()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        _split()
-    except (ValueError, OSError) as error:
-        sys.exit(f"Error: {error}")
+    _split()
 
 
 if __name__ == "__main__":
-    app.run(main)
+    tool_main.run(main)

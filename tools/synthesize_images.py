@@ -9,10 +9,9 @@ The same command again continues after an interruption. Image i is a function of
 and its labels: neither the batch size nor what else is drawn changes it.
 """
 
-import os
-import sys
-
 from absl import app, flags
+
+import tool_main
 
 _EXPORT = flags.DEFINE_string("export", None, "Export, <output>/<name>/<version>.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "Folder of the images.", required=True)
@@ -55,9 +54,7 @@ def _plan(findings: tuple[str, ...]):
     return label_plan.from_records(_LABEL_RECORDS.value, _FOLD.value, findings)
 
 
-def main(argv: list[str]) -> int | None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
+def main() -> None:
     sources = (_FINDINGS, _LABELS_CSV, _UNIFORM_CLASS, _LABEL_RECORDS)
     if sum(flag.value not in (None, False) for flag in sources) != 1:
         names = ", ".join(f"--{flag.name}" for flag in sources)
@@ -84,21 +81,7 @@ def main(argv: list[str]) -> int | None:
             f"{result.images_per_hour:,.0f} images per hour"
         )
     print(f"{count:,} images: {_OUTPUT.value}\nsheet: {_OUTPUT.value}/{synthetic_sets.SHEET}")
-    return None
-
-
-def _run(argv: list[str]) -> int | None:
-    """Turns errors that a user can mend into one message instead of a traceback."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        return main(argv)
-    except KeyboardInterrupt:
-        print("interrupted; the same command again continues", file=sys.stderr)
-        return 130
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
 
 
 if __name__ == "__main__":
-    app.run(_run)
+    tool_main.run(main, continues=True)

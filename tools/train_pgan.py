@@ -15,6 +15,7 @@ import tqdm
 from absl import app, flags
 
 import config_flags
+import tool_main
 from pgan import config
 
 _RECORDS = flags.DEFINE_string("records", None, "Record set of tools/build_records.py.")
@@ -66,10 +67,13 @@ def _dry_run(settings: config.TrainConfig) -> None:
     print(plan.describe(settings, reports, sampling))
 
 
-def main(argv: list[str]) -> int | None:
+def main() -> int | None:
     """Runs the tool; see the module's docstring."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
+    with _log_above_the_live_line():
+        return _train()
+
+
+def _train() -> int | None:
     findings = None
     if not _DRY_RUN.value:
         for flag in (_RECORDS, _RUN_DIR):
@@ -134,16 +138,5 @@ def _log_above_the_live_line():
         logger.propagate = True
 
 
-def _run(argv: list[str]) -> int | None:
-    """Turns errors that a user can mend into one message instead of a traceback."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _log_above_the_live_line():
-        try:
-            return main(argv)
-        except (ValueError, RuntimeError, OSError) as error:
-            print(f"Error: {error}", file=sys.stderr)
-            return 1
-
-
 if __name__ == "__main__":
-    app.run(_run, flags_parser=config_flags.parse_with_tensorflow)
+    tool_main.run(main, tensorflow=True)

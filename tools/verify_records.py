@@ -10,9 +10,10 @@ to be made with the same key. Exit status: 0 the set is whole and shares nobody,
 """
 
 import os
-import sys
 
 from absl import app, flags
+
+import tool_main
 
 _RECORDS = flags.DEFINE_string("records", None, "Folder of the record set.", required=True)
 _VERIFY = flags.DEFINE_enum(
@@ -82,18 +83,10 @@ def _shared(records, others) -> int:
     return len(overlap.shared_patients((records, "all"), (others, "all")))
 
 
-def main(argv: list[str]) -> int:
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected argument: {argv[1]}")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+def main() -> int:
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # reading needs no card
-    sample = _sample()
-    try:
-        return _verify(sample)
-    except (OSError, ValueError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
+    return _verify(_sample())
 
 
 if __name__ == "__main__":
-    app.run(main)
+    tool_main.run(main)

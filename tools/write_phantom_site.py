@@ -11,9 +11,10 @@ The same command again continues after an interruption.
 """
 
 import os
-import sys
 
-from absl import app, flags
+from absl import flags
+
+import tool_main
 
 _SITE = flags.DEFINE_enum(
     "site", None, ["nih", "chexpert", "rsna"], "Whose patients, pictures and files."
@@ -31,7 +32,7 @@ _WORKERS = flags.DEFINE_integer(
 flags.mark_flags_as_required(["site", "count", "output"])
 
 
-def _write() -> None:
+def main() -> None:
     from pgan.data import phantom_layouts
 
     workers = len(os.sched_getaffinity(0)) if _WORKERS.value is None else _WORKERS.value
@@ -48,17 +49,5 @@ def _write() -> None:
         )
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected argument: {argv[1]}")
-    try:
-        _write()
-    except (ValueError, OSError, RuntimeError) as error:
-        sys.exit(f"Error: {error}")
-    except KeyboardInterrupt:
-        print("\nInterrupted. Images written are kept; run the same command again to go on.")
-        sys.exit(130)
-
-
 if __name__ == "__main__":
-    app.run(main)
+    tool_main.run(main, continues=True)
