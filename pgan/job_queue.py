@@ -10,6 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+import tqdm
+
 _POLL_SECONDS = 1.0
 
 
@@ -20,14 +22,15 @@ class Job:
     Attributes:
         name: For messages and for `needs`.
         command: Program and arguments.
-        is_done: Whether its result is whole; it is not started then.
+        share_done: How much of its result is there, of 1 (or True) when it is whole; it is not
+            started then.
         log: File that its output is added to.
         needs: Names of the jobs that have to be done before.
     """
 
     name: str
     command: Sequence[str]
-    is_done: Callable[[], bool]
+    share_done: Callable[[], float]
     log: pathlib.Path
     needs: Sequence[str] = ()
 
@@ -55,7 +58,7 @@ def run(
     for job in jobs:
         if missing := set(job.needs) - names:
             raise ValueError(f"the job {job.name!r} needs {', '.join(sorted(missing))}")
-    done = {job.name for job in jobs if job.is_done()}
+    done = {job.name for job in jobs if job.share_done() >= 1}
     waiting = [job for job in jobs if job.name not in done]
     cores = sorted(os.sched_getaffinity(0))
     share = max(len(cores) // at_a_time, 1)
@@ -104,6 +107,17 @@ def _raise_on_sigterm():
     return signal.signal(signal.SIGTERM, stop)
 
 
+def run_with_bar(jobs: Sequence[Job], at_a_time: int, title: str) -> None:
+    """`run`, with a progress bar of the shares that are done and the names of what runs."""
+    with tqdm.tqdm(total=100 * len(jobs), unit="%", desc=title) as bar:
+
+        def look(done, running):
+            bar.update(sum(int(100 * job.share_done()) for job in jobs) - bar.n)
+            bar.set_postfix_str(", ".join(running), refresh=False)
+
+        run(jobs, at_a_time, look)
+
+
 def _start(job, cores):
     job.log.parent.mkdir(parents=True, exist_ok=True)
     with open(job.log, "a", encoding="utf-8") as file:
@@ -120,7 +134,7 @@ def _check(child, job):
             f"{job.name} ended with status {child.returncode}; its output is in {job.log}:\n"
             f"{_end_of(job.log)}\nThe same command as before continues"
         )
-    if not job.is_done():
+    if job.share_done() < 1:
         raise RuntimeError(f"{job.name} ended without its result; its output is in {job.log}")
 
 

@@ -1,5 +1,6 @@
 """Order, number at a time, results that are there, failures of a queue of commands."""
 
+import dataclasses
 import os
 import pathlib
 import signal
@@ -49,6 +50,15 @@ def test_no_more_run_together_than_asked_for_each_on_its_cores(tmp_path):
     shares = {log.rpartition("cores ")[2].strip() for log in logs}
     half = max(len(cores) // 2, 1)
     assert shares <= {str(cores[:half]), str(cores[half : 2 * half] or cores)}
+
+
+def test_the_bar_shows_shares_and_names(tmp_path, capsys):
+    half = dataclasses.replace(_job(tmp_path, "b"), share_done=lambda: 0.5 + 0.5 * made.exists())
+    made = tmp_path / "b"
+    job_queue.run_with_bar([_job(tmp_path, "a"), half], 1, "two jobs")
+    shown = capsys.readouterr().err
+    assert "two jobs:  25%" in shown and "two jobs: 100%" in shown and "200/200" in shown
+    assert ", a]" in shown
 
 
 def test_a_failure_ends_the_others_and_shows_the_end_of_its_log(tmp_path):

@@ -12,7 +12,6 @@ of --input stand in for a collection of any size: they are linked under new name
 import io
 import pathlib
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -116,18 +115,16 @@ def _measure_memory(count: int) -> dict:
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         _link_collection(folder / "nih", count)
-        builder = pathlib.Path(__file__).with_name("build_records.py")
         process = subprocess.Popen(
-            [
-                sys.executable,
-                builder,
+            tool_main.command(
+                "build_records",
                 "--source=nih",
                 f"--input={folder / 'nih'}",
                 f"--output={folder / 'records'}",
                 f"--max_resolution={_MAX_RESOLUTION.value}",
                 f"--key_file={folder / 'key'}",
                 f"--workers={_WORKERS.value[-1]}",
-            ],
+            ),
             stdout=subprocess.DEVNULL,
         )
         peaks = {}

@@ -12,9 +12,7 @@ results.jsonl and comparison.png, and prints the table.
 
 import functools
 import pathlib
-import sys
 
-import tqdm
 from absl import flags
 
 import tool_main
@@ -85,36 +83,30 @@ def _check(name, values, known):
 
 
 def _command(own: list[str], seed: int, run_dir: pathlib.Path) -> list[str]:
-    return [
-        sys.executable,
-        str(pathlib.Path(__file__).with_name("simulate_federated.py")),
+    return tool_main.command(
+        "simulate_federated",
         *([f"--flagfile={_TRAIN_FLAGS.value}"] if _TRAIN_FLAGS.value else []),
         f"--preset={_PRESET.value}",
         f"--records={_RECORDS.value}",
         f"--run_dir={run_dir}",
         f"--seed={seed}",
         *own,
-    ]
+    )
 
 
-def _rounds(run_dir: pathlib.Path) -> tuple[int, int]:
-    """Rounds that a run has done, and in all; (0, 0) before it began."""
+def _share_done(run_dir: pathlib.Path) -> float:
+    """Share of its rounds that a run has done; 0 before it began."""
     from pgan import run_folder
 
     folder = run_folder.RunFolder(run_dir)
     if not folder.exists:
-        return 0, 0
+        return 0.0
     settings, _ = folder.read()
     rows = folder.read_stats()
     if not rows:
-        return 0, 0
+        return 0.0
     each = rows[-1]["images_shown"] / rows[-1]["round"]
-    return rows[-1]["round"], round(1000 * settings.schedule.total_kimg / each)
-
-
-def _finished(run_dir: pathlib.Path) -> bool:
-    done, total = _rounds(run_dir)
-    return 0 < total <= done
+    return min(rows[-1]["round"] / round(1000 * settings.schedule.total_kimg / each), 1.0)
 
 
 def _train(variants: dict[str, list[str]], seeds: list[int], output: pathlib.Path) -> None:
@@ -130,18 +122,11 @@ def _train(variants: dict[str, list[str]], seeds: list[int], output: pathlib.Pat
                 job_queue.Job(
                     name,
                     _command(own, seed, output / name),
-                    functools.partial(_finished, output / name),
+                    functools.partial(_share_done, output / name),
                     output / f"{name}.out",
                 )
             )
-    with tqdm.tqdm(total=100 * len(jobs), unit="%", desc="runs") as bar:
-
-        def look(done, running):
-            shares = [_rounds(output / job.name) for job in jobs]
-            bar.update(sum(100 * did // total for did, total in shares if total) - bar.n)
-            bar.set_postfix_str(", ".join(running), refresh=False)
-
-        job_queue.run(jobs, _JOBS.value, look)
+    job_queue.run_with_bar(jobs, _JOBS.value, "runs")
 
 
 def main() -> None:

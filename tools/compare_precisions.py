@@ -10,9 +10,7 @@ tools/train_pgan.py), results.jsonl and comparison.png.
 import dataclasses
 import functools
 import pathlib
-import sys
 
-import tqdm
 from absl import flags
 
 import tool_main
@@ -44,63 +42,45 @@ _JOBS = flags.DEFINE_integer(
 
 
 def _command(precision: str, seed: int, run_dir: pathlib.Path) -> list[str]:
-    return [
-        sys.executable,
-        str(pathlib.Path(__file__).with_name("train_pgan.py")),
+    return tool_main.command(
+        "train_pgan",
         f"--flagfile={_TRAIN_FLAGS.value}",
         f"--records={_RECORDS.value}",
         f"--run_dir={run_dir}",
         f"--precision={precision}",
         f"--seed={seed}",
-    ]
+    )
 
 
-def _shown(run_dir: pathlib.Path) -> tuple[int, int]:
-    """Images that a run has shown by its last tick, and in all; (0, 0) before it began."""
+def _share_done(run_dir: pathlib.Path) -> float:
+    """Share of its images that a run has shown by its last tick; 0 before it began."""
     from pgan import run_folder
 
     folder = run_folder.RunFolder(run_dir)
     if not folder.exists:
-        return 0, 0
+        return 0.0
     settings, _ = folder.read()
     rows = folder.read_stats()
     total = round(1000 * settings.schedule.total_kimg)
-    return (min(rows[-1]["images_shown"], total) if rows else 0), total
+    return min(rows[-1]["images_shown"] / total, 1.0) if rows else 0.0
 
 
 def _train(wanted: list[tuple[str, int]], output: pathlib.Path) -> None:
     """Trains what is missing, some runs at a time."""
-    from pgan import job_queue
+    from pgan import job_queue, precision_comparison
 
-    run_dirs = {_name(*pair): output / _name(*pair) for pair in wanted}
-    jobs = [
-        job_queue.Job(
-            _name(*pair),
-            _command(*pair, output / _name(*pair)),
-            functools.partial(_finished, output / _name(*pair)),
-            output / f"{_name(*pair)}.out",
+    jobs = []
+    for pair in wanted:
+        name = precision_comparison.folder_name(*pair)
+        jobs.append(
+            job_queue.Job(
+                name,
+                _command(*pair, output / name),
+                functools.partial(_share_done, output / name),
+                output / f"{name}.out",
+            )
         )
-        for pair in wanted
-    ]
-    with tqdm.tqdm(total=100 * len(wanted), unit="%", desc="runs") as bar:
-
-        def look(done, running):
-            shares = [_shown(run_dir) for run_dir in run_dirs.values()]
-            bar.update(sum(100 * shown // total for shown, total in shares if total) - bar.n)
-            bar.set_postfix_str(", ".join(running), refresh=False)
-
-        job_queue.run(jobs, _JOBS.value, look)
-
-
-def _name(precision: str, seed: int) -> str:
-    from pgan import precision_comparison
-
-    return precision_comparison.folder_name(precision, seed)
-
-
-def _finished(run_dir: pathlib.Path) -> bool:
-    shown, total = _shown(run_dir)
-    return 0 < total <= shown
+    job_queue.run_with_bar(jobs, _JOBS.value, "runs")
 
 
 def main() -> None:

@@ -11,9 +11,7 @@ again continues. Logs are in <output>/logs.
 
 import dataclasses
 import pathlib
-import sys
 
-import tqdm
 from absl import flags
 
 import tool_main
@@ -115,7 +113,7 @@ class _Steps:
         self.jobs.append(
             job_queue.Job(
                 name,
-                [sys.executable, str(pathlib.Path(__file__).with_name(f"{tool}.py")), *arguments],
+                tool_main.command(tool, *arguments),
                 result,
                 self._output / "logs" / f"{name}.log",
                 needs,
@@ -173,7 +171,7 @@ class _Steps:
                     f"--resolution={self._size.resolution}", "--train_fold=gan/train",
                     "--held_out_fold=gan/val", "--preflight=off", "--seed=1", *self._size.gan,
                 ],
-                lambda run=run: _is_trained(run), (f"split_{site}",),
+                lambda run=run: _share_trained(run), (f"split_{site}",),
             )  # fmt: skip
             self._add(
                 f"export_{site}", "export_generator",
@@ -203,15 +201,16 @@ class _Steps:
             )  # fmt: skip
 
 
-def _is_trained(run_dir: pathlib.Path) -> bool:
+def _share_trained(run_dir: pathlib.Path) -> float:
     from pgan import run_folder
 
     folder = run_folder.RunFolder(run_dir)
     if not folder.exists:
-        return False
+        return 0.0
     settings, _ = folder.read()
     rows = folder.read_stats()
-    return bool(rows) and rows[-1]["images_shown"] >= round(1000 * settings.schedule.total_kimg)
+    total = round(1000 * settings.schedule.total_kimg)
+    return min(rows[-1]["images_shown"] / total, 1.0) if rows else 0.0
 
 
 def main() -> None:
@@ -230,14 +229,8 @@ def main() -> None:
     steps.add_data()
     steps.add_generators()
     steps.add_experiments(_ONLY.value)
-    with tqdm.tqdm(total=len(steps.jobs), unit="step", desc=f"study of size {_SIZE.value}") as bar:
-
-        def look(done, running):
-            bar.update(len(done) - bar.n)
-            bar.set_postfix_str(", ".join(running), refresh=False)
-
-        with record_folder.claimed(output, "running a study in"):
-            job_queue.run(steps.jobs, _JOBS.value, look)
+    with record_folder.claimed(output, "running a study in"):
+        job_queue.run_with_bar(steps.jobs, _JOBS.value, f"study of size {_SIZE.value}")
     for path in sorted((output / "experiments").glob("*/report.md")):
         print(path)
 

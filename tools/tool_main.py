@@ -7,6 +7,7 @@ app.UsageError; `main` imports what is heavy itself, so that --help is there at 
 """
 
 import os
+import pathlib
 import re
 import sys
 from collections.abc import Callable
@@ -63,6 +64,11 @@ def run(
             return error
 
     app.run(run_main, flags_parser=parse)
+
+
+def command(tool: str, *arguments: str) -> list[str]:
+    """Command that runs another tool, such as "train_pgan", for `pgan.job_queue`."""
+    return [sys.executable, str(pathlib.Path(__file__).with_name(f"{tool}.py")), *arguments]
 
 
 def load_tensorflow() -> None:
