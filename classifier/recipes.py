@@ -225,6 +225,16 @@ def oversampling(finding: str, images: int, rare: int) -> Experiment:
     )
 
 
+def real_only(images: int = 78_468) -> Experiment:
+    """A classifier of all findings of a collection, such as the judge of what a generator learned.
+
+    Args:
+        images: Training images, of any finding.
+    """
+    recipe = Recipe("real", (real({pool.ANY: images}),), "real images")
+    return Experiment("real_only", None, (recipe,), (), {}, "Fig 5")
+
+
 def real_vs_synthetic(finding: str, negatives: int, positives: int) -> Experiment:
     """Real images, as many synthetic ones, and both together.
 

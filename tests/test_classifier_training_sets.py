@@ -207,3 +207,12 @@ def test_numbers_of_the_paper():
     assert totals == [78_468, 269_697, 78_468, 78_468]
     arms = recipes.oversampling("Hernia", 1000, 50).recipes
     assert [sum(p.total for p in r.parts) for r in arms] == [1050, 2000, 2000]
+
+
+def test_a_classifier_of_all_findings_is_an_experiment_of_one_arm():
+    experiment = recipes.real_only(4000)
+    [recipe] = experiment.recipes
+    assert experiment.findings is None and experiment.comparisons == ()
+    assert [(part.source, part.total, part.synthetic) for part in recipe.parts] == [
+        (("local",), 4000, False)
+    ]

@@ -24,7 +24,9 @@ import config_flags
 import tool_main
 from classifier import config
 
-_EXPERIMENTS = ("fig2", "fig3", "oversampling", "adversarial", "real_vs_synthetic")
+_EXPERIMENTS = (
+    "fig2", "fig3", "oversampling", "adversarial", "real_vs_synthetic", "real_only",
+)  # fmt: skip
 _EXPERIMENT = flags.DEFINE_enum("experiment", None, _EXPERIMENTS, "Which.", required=True)
 _LOCAL = flags.DEFINE_string("local", None, "The hospital's own record set.", required=True)
 _FOLDS = flags.DEFINE_list(
@@ -45,8 +47,8 @@ _PRESET = flags.DEFINE_enum(
     "preset", "paper", list(config.PRESETS), "Settings of the classifier that flags change."
 )
 _IMAGES = flags.DEFINE_integer(
-    "images", None, "Training images of an arm (fig2, fig3) or its healthy ones. Default: the "
-    "paper's, 1000 and 78,468.", 1,
+    "images", None, "Training images of an arm (fig2, fig3, real_only) or its healthy ones. "
+    "Default: the paper's, 1000 and 78,468.", 1,
 )  # fmt: skip
 _MORE_IMAGES = flags.DEFINE_integer(
     "more_images", None, "Images that the second generator adds (fig3). Default 191,229.", 1
@@ -110,6 +112,8 @@ def _experiment():
         return recipes.fig2(images or 1000, _RARE.value, _TEST_IMAGES.value or 6000)
     if name == "fig3":
         return recipes.fig3(images or 78_468, _MORE_IMAGES.value or 191_229)
+    if name == "real_only":
+        return recipes.real_only(images or 78_468)
     if name == "oversampling":
         return recipes.oversampling(_FINDING.value, images or 1000, _RARE.value)
     if name == "adversarial":
