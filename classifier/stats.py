@@ -144,6 +144,30 @@ def decisions(labels: np.ndarray, scores: np.ndarray, threshold: float) -> dict[
     return {name: float(value) for name, value in rates(*np.array(table)).items()}
 
 
+def placements(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What each image contributes to the AUC, whose variance is that of these shares.
+
+    DeLong et al. (Biometrics 44, 837, 1988), by ranks (Sun and Xu 2014).
+
+    Args:
+        labels: [N], 1, 0 or NaN.
+        scores: float [N].
+
+    Returns:
+        For each positive the share of negatives that score lower, and for each negative the share
+        of positives that score higher, ties counting half: float64 [P] and [M - P] of the M images
+        of known label, in their order. The mean of either is the AUC.
+    """
+    return _placements(*known(labels, scores))
+
+
+def _placements(positive, scores):
+    together = scipy_stats.rankdata(scores)
+    above = together[positive] - scipy_stats.rankdata(scores[positive])
+    below = together[~positive] - scipy_stats.rankdata(scores[~positive])
+    return above / (~positive).sum(), 1.0 - below / positive.sum()
+
+
 @dataclasses.dataclass(frozen=True)
 class DeLong:
     """Two AUCs on the same images.
@@ -165,7 +189,7 @@ def delong(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> DeLong:
     """Test of DeLong et al. (Biometrics 44, 837, 1988) for two classifiers on the same images.
 
     Images are taken as independent; where patients have several, the resampling by patient of
-    `classifier.resampling` is the right test. Placements by ranks (Sun and Xu 2014).
+    `classifier.resampling` is the right test.
 
     Args:
         labels: [N], 1, 0 or NaN.
@@ -182,13 +206,9 @@ def delong(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> DeLong:
         raise ValueError(
             f"DeLong's test needs two positives and two negatives, got {count} and {others}"
         )
-    of_positives, of_negatives = [], []
-    for scores in (first, second):
-        together = scipy_stats.rankdata(scores)
-        above = together[positive] - scipy_stats.rankdata(scores[positive])
-        below = together[~positive] - scipy_stats.rankdata(scores[~positive])
-        of_positives.append(above / others)
-        of_negatives.append(1.0 - below / count)
+    of_positives, of_negatives = zip(
+        *(_placements(positive, scores) for scores in (first, second)), strict=True
+    )
     covariance = np.cov(of_positives) / count + np.cov(of_negatives) / others
     aucs = [float(np.mean(values)) for values in of_positives]
     variance = covariance[0, 0] + covariance[1, 1] - 2.0 * covariance[0, 1]

@@ -1,0 +1,72 @@
+"""Lets simulated readers answer a deck: a demonstration, and a trial of a study before it is read.
+
+    python tools/simulate_readers.py --deck=studies/readers/deck.json --output=studies/simulated
+    python tools/score_reader_study.py --deck=studies/readers/deck.json \
+        --answers=studies/simulated --output=studies/scores
+
+Writes the file of answers of every reader of the deck, as the page would save it. The readers know
+from --key what an image is and err as often as --accuracies says; no image is looked at. Files and
+reports say that the readers are simulated.
+"""
+
+import os
+import pathlib
+import sys
+
+from absl import app, flags
+
+_DECK = flags.DEFINE_string("deck", None, "deck.json, or its folder.", required=True)
+_KEY = flags.DEFINE_string("key", None, "key.json, or its folder; by default beside the deck.")
+_OUTPUT = flags.DEFINE_string("output", None, "Folder of the answers.", required=True)
+_ACCURACIES = flags.DEFINE_list(
+    "accuracies",
+    ["0.55", "0.66", "0.8"],
+    "Mean accuracy of readers at each resolution, from the least; the last for all further ones.",
+)
+_READER_SD = flags.DEFINE_float("reader_sd", 0.5, "SD of the readers' distance of both kinds.", 0)
+_ITEM_SD = flags.DEFINE_float("item_sd", 0.5, "SD of what images add for all readers alike.", 0)
+_TIME_OUTS = flags.DEFINE_float("time_outs", 0.01, "Share of images whose time runs out.", 0, 1)
+_SEED = flags.DEFINE_integer("seed", 1, "Seed of readers and answers.", 0)
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
+    from classifier import reader_answers, simulated_readers
+
+    path = pathlib.Path(_DECK.value)
+    deck = reader_answers.load_deck(path)
+    beside = path if path.is_dir() else path.parent
+    key = reader_answers.load_key(pathlib.Path(_KEY.value or beside), deck)
+    accuracies = [float(value) for value in _ACCURACIES.value]
+    accuracies += accuracies[-1:] * len(deck.items)
+    populations = {
+        resolution: simulated_readers.Population.of_accuracy(
+            accuracy, distance_sd=_READER_SD.value, criterion_sd=0.2, item_sd=_ITEM_SD.value
+        )
+        for resolution, accuracy in zip(deck.items, accuracies, strict=False)
+    }
+    files, truths = simulated_readers.answer_deck(
+        deck, key, populations, _SEED.value, _TIME_OUTS.value
+    )
+    paths = simulated_readers.write_answers(pathlib.Path(_OUTPUT.value), files)
+    for number, (code, group) in enumerate(deck.readers.items()):
+        skills = ", ".join(
+            f"{resolution} px {100 * truth['accuracy'][number]:.0f} %"
+            for resolution, truth in truths.items()
+        )
+        print(f"{paths[number]}: simulated {group} {code}, true accuracy {skills}")
+
+
+def _run(argv: list[str]) -> int | None:
+    """Turns errors that a user can mend into one message instead of a traceback."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        return main(argv)
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    app.run(_run)
