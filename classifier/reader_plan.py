@@ -17,6 +17,7 @@ from pgan import results
 
 ALPHA = 0.05
 _MOST_IMAGES = 100_000
+_MOST_READERS = 100
 _READERS = (2, 3, 4, 6, 8, 12)
 _IMAGES = (50, 100, 200, 400)
 
@@ -133,7 +134,8 @@ def images_for_half_width(accuracy: float, half_width: float) -> int:
         low, high = reader_intervals.share_interval(round(accuracy * images), images)
         return high - low <= 2.0 * half_width
 
-    images = 1
+    # The exact interval is never shorter than the normal one that this starts below.
+    images = max(1, int(0.9 * power.binomial_sd(accuracy, 1) ** 2 * (1.96 / half_width) ** 2))
     while not enough(images):
         images += 1
     return images
@@ -173,6 +175,30 @@ def group_power(expected: Expected, readers: int, images: int, chance: float = 0
     shift = abs(expected.accuracy - chance) / group_se(expected, readers, images)
     limit = scipy_stats.t.ppf(1.0 - ALPHA / 2.0, df)
     return float(scipy_stats.nct.sf(limit, df, shift) + scipy_stats.nct.cdf(-limit, df, shift))
+
+
+def readers_needed(
+    expected: Expected, images: int, half_width: float | None = None, wanted: float = 0.8
+) -> int | None:
+    """Least readers for an interval of a group, or for its power against guessing.
+
+    Args:
+        expected: Of the readers.
+        images: That each of them judges.
+        half_width: Of the 95 % interval; None asks for the power instead.
+        wanted: Power.
+
+    Returns:
+        2 to _MOST_READERS, None if more would be needed.
+    """
+    for readers in range(2, _MOST_READERS + 1):
+        if half_width is None:
+            enough = group_power(expected, readers, images) >= wanted
+        else:
+            enough = group_half_width(expected, readers, images) <= half_width
+        if enough:
+            return readers
+    return None
 
 
 def text(expected: Expected, half_width: float = 0.1, wanted: float = 0.8) -> str:
@@ -225,6 +251,13 @@ def text(expected: Expected, half_width: float = 0.1, wanted: float = 0.8) -> st
         ]
         for readers in _READERS
     ]
+    most = f"> {_MOST_READERS}"
+    for title, goal in (
+        (f"readers for ± {100 * half_width:g}", half_width),
+        (f"readers for {100 * wanted:g} %", None),
+    ):
+        needed = [readers_needed(expected, images, goal, wanted) for images in _IMAGES]
+        table.append([title, *(count or most for count in needed)])
     lines += [
         "",
         f"A group whose readers differ by an SD of {100 * expected.reader_sd:g} points and whose "

@@ -97,7 +97,7 @@ def roc(panels: Sequence[reader_study.Panel], title: str) -> figure.Figure:
 
     groups = reader_study.group_names(panels[0])
     with rc_context({"font.size": FONT_SIZE}):
-        drawing = figure.Figure((max(2.6 * len(panels), 4.2), 3.4), dpi=150, layout="constrained")
+        drawing = figure.Figure((max(2.6 * len(panels), 4.2), 3.1), dpi=150, layout="constrained")
         drawing.suptitle(title, fontsize=FONT_SIZE + 1, x=0.01, ha="left")
         parts = drawing.subplots(1, len(panels), squeeze=False)[0]
         for part, panel in zip(parts, panels, strict=True):

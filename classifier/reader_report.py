@@ -22,6 +22,7 @@ _PAPER_NOTE = (
     "1024 px, of table S2 that sensitivity was higher than specificity; the numbers themselves are "
     "not at hand here."
 )
+_UNANSWERED = {"wrong": "counted as wrong", "excluded": "left out"}
 _LISTED = 12  # images of a kind that the report names; images.csv has all
 
 
@@ -44,15 +45,14 @@ def text(
     parts = [
         f"# {study.deck.title}: who tells synthetic radiographs from real ones",
         *_warnings(study),
-        _conditions(study, panels),
+        _conditions(study, panels, rows[0]["unanswered"]),
         "## Table 1: accuracy and agreement",
         table_1(rows),
         _PAPER_NOTE,
     ]
     if others:
-        words = {"wrong": "counted as wrong", "excluded": "left out"}
-        word = words[others[0]["unanswered"]]
-        parts += [f"### Table 1, unanswered images {word}", table_1(others)]
+        word = _UNANSWERED[others[0]["unanswered"]]
+        parts += [f"### Table 1, unanswered images {word}", table_1(others, agreement=False)]
     parts += ["## Table S2: readers", _table_s2(rows), _METHOD_READERS]
     if any(row["metric"] == AUC for row in rows):
         parts += ["## Confidence", _confidence(rows)]
@@ -105,7 +105,7 @@ def _warnings(study):
     return parts
 
 
-def _conditions(study, panels):
+def _conditions(study, panels, unanswered):
     deck = study.deck
     time = "any time" if deck.seconds is None else f"{deck.seconds:g} s"
     lines = [f"Deck {deck.id}, {deck.mode}, {time} for an image."]
@@ -120,6 +120,7 @@ def _conditions(study, panels):
             f"{panel.resolution} px: {synthetic} synthetic and {len(panel.items) - synthetic} real "
             f"images, {int(panel.shown.sum()):,} shown, {out} without an answer."
         )
+    lines.append(f"Images without an answer are {_UNANSWERED[unanswered]} unless said otherwise.")
     return "\n".join(f"* {line}" for line in lines)
 
 
@@ -150,8 +151,13 @@ def _resolutions(rows):
     return list(dict.fromkeys(row["resolution"] for row in rows if row["name"] == "reader_group"))
 
 
-def table_1(rows: Sequence[Row]) -> str:
-    """Accuracy and agreement of the groups by resolution, with the paper's accuracies below."""
+def table_1(rows: Sequence[Row], agreement: bool = True) -> str:
+    """Accuracy of the groups by resolution, with the paper's below.
+
+    Args:
+        rows: Of `reader_results.rows`.
+        agreement: Whether kappa has a line as well.
+    """
     resolutions = _resolutions(rows)
     lines = []
     for group in reader_results.group_order(rows):
@@ -167,7 +173,9 @@ def table_1(rows: Sequence[Row]) -> str:
             )
             [row] = _chosen(rows, "reader_agreement", group=group, resolution=resolution)
             agreed.append(kappa_cell(row))
-        lines += [[f"{group}: accuracy ± SE", *accuracy], [f"{group}: Fleiss' kappa", *agreed]]
+        lines.append([f"{group}: accuracy ± SE", *accuracy])
+        if agreement:
+            lines.append([f"{group}: Fleiss' kappa", *agreed])
     for group, own in PAPER.items():
         if set(own) & set(resolutions):
             cells = [own.get(resolution) for resolution in resolutions]

@@ -76,7 +76,7 @@ def _set_first(name, value):
     [
         (_edited, "0.json was changed after the page had saved it"),
         (_set("deck", "ff00"), "0.json answers deck ff00, this is ab12"),
-        (_set("reader", "r9"), r"0.json is of reader .r9., whom the deck does not have \(it has r1"),
+        (_set("reader", "r9"), "'r9', whom the deck does not have .it has r1, r2"),
         (_set("reader", ["r1"]), "whom the deck does not have"),
         (_set("mode", "unrestricted"), "read as 'unrestricted', the deck is 'timed'"),
         (_set("background", None), "no background"),

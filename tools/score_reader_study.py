@@ -76,7 +76,9 @@ def main(argv: list[str]) -> None:
     output.mkdir(parents=True, exist_ok=True)
     label = "simulated readers" if study.simulated else study.deck.title
     figures = {
-        "rates.png": reader_plots.rates(rows, f"{label}: points readers, diamonds means"),
+        "rates.png": reader_plots.rates(
+            rows, f"{label}: points readers, diamonds means, 95 % intervals"
+        ),
         "roc.png": reader_plots.roc(panels, f"{label}: synthetic images found, and false alarms"),
     }
     for name, drawing in figures.items():

@@ -1,0 +1,159 @@
+"""Readers' answers: rates, missing answers, agreement, rows; by hand and with scikit-learn."""
+
+import math
+
+import numpy as np
+import pytest
+import tiny_reader_studies as tiny
+from sklearn import metrics as sk_metrics
+
+from classifier import agreement, reader_answers, reader_results, reader_study, simulated_readers
+
+
+def _study(folder, contents, **facts):
+    deck = tiny.write_deck(folder, images=5, resolutions=(256,), **facts)
+    paths = [
+        tiny.write(folder / "answers" / f"{code}.json", tiny.answers(deck, code, **own))
+        for code, own in contents.items()
+    ]
+    return reader_answers.load_study(deck, deck, paths, allow_incomplete=True)
+
+
+# Images of odd number are synthetic.
+_ERRORS = {
+    "r1": {"wrong": ["256-000", "256-001", "256-003"]},
+    "r2": {"wrong": ["256-000", "256-001"], "timed_out": ["256-002", "256-005"]},
+    "r4": {"wrong": ["256-000"], "skipped": ["256-009"], "ticks": ["256-001", "256-002"]},
+}
+
+
+@pytest.fixture
+def study(tmp_path):
+    return _study(tmp_path, _ERRORS)
+
+
+def test_rates_by_hand(study):
+    [panel] = reader_study.panels(study)
+    assert panel.readers == ("r1", "r2", "r4")
+    assert panel.synthetic.tolist() == [False, True] * 5
+    wanted = {
+        ("accuracy", "wrong"): [7 / 10, 6 / 10, 8 / 9],
+        ("accuracy", "excluded"): [7 / 10, 6 / 8, 8 / 9],
+        ("sensitivity", "wrong"): [3 / 5, 3 / 5, 4 / 4],
+        ("sensitivity", "excluded"): [3 / 5, 3 / 4, 4 / 4],
+        ("specificity", "wrong"): [4 / 5, 3 / 5, 4 / 5],
+        ("specificity", "excluded"): [4 / 5, 3 / 4, 4 / 5],
+    }
+    for (metric, unanswered), values in wanted.items():
+        found = reader_study.estimates(panel, metric, unanswered)
+        assert found.values == pytest.approx(values), (metric, unanswered)
+    with pytest.raises(ValueError, match="wrong or excluded, got 'right'"):
+        reader_study.right(panel, "right")
+
+
+def test_covariances_are_those_of_means_within_both_kinds(study):
+    [panel] = reader_study.panels(study)
+    right = reader_study.right(panel)[0]
+    kinds = right[panel.synthetic], right[~panel.synthetic]
+    wanted = sum(own.var(ddof=1) / 5 * 0.5**2 for own in kinds)
+    found = reader_study.estimates(panel, "accuracy").covariance()
+    assert found[0, 0] == pytest.approx(wanted)
+    # Two readers who always agree have one variance.
+    twice = simulated_readers.panel(
+        simulated_readers.Population(1.0).draw(1, np.random.default_rng(0)), ("a",), 20,
+        np.random.default_rng(0),
+    )  # fmt: skip
+    assert reader_study.estimates(twice, "accuracy").covariance().shape == (1, 1)
+
+
+def test_auc_of_signed_confidence_equals_scikit_learn():
+    generator = np.random.default_rng(2)
+    readers = simulated_readers.Population(1.2, 0.5, 0.2).draw(3, generator)
+    panel = simulated_readers.panel(readers, ("a",) * 3, 40, generator)
+    for row, value in enumerate(reader_study.estimates(panel, reader_study.AUC).values):
+        sign = np.where(panel.called[row] == 1, 1, -1)
+        scores = sign * panel.confidence[row]
+        assert value == pytest.approx(sk_metrics.roc_auc_score(panel.synthetic, scores))
+
+
+def test_agreement_leaves_out_images_without_an_answer(study):
+    [panel] = reader_study.panels(study)
+    found = reader_study.kappa(panel, panel.of_group("CV experts"))
+    assert found.subjects == 8
+    called = panel.called[:2, [0, 1, 3, 4, 6, 7, 8, 9]]
+    counts = np.stack([called.sum(axis=0), 2 - called.sum(axis=0)], axis=1)
+    assert found == agreement.fleiss_kappa(counts)
+    assert reader_study.kappa(panel, panel.of_group("radiologists")) is None
+    assert reader_study.group_names(panel) == ["CV experts", "radiologists", "all readers"]
+
+
+def test_guessing():
+    balanced = np.arange(10) < 5
+    assert reader_study.guessing_p_value(balanced, 5) == 1.0
+    assert reader_study.guessing_p_value(balanced, 10) == pytest.approx(2 / 2**10)
+    # Who always names the more frequent kind is right in 8 of 10.
+    assert reader_study.guessing_p_value(np.arange(10) < 8, 8) == 1.0
+    assert math.isnan(reader_study.guessing_p_value(np.ones(4, bool), 4))
+    assert math.isnan(reader_study.guessing_p_value(np.ones(0, bool), 0))
+
+
+def _row(rows, **facts):
+    [found] = [row for row in rows if all(row.get(k) == value for k, value in facts.items())]
+    return found
+
+
+def test_rows(study):
+    panels = reader_study.panels(study)
+    rows = reader_results.rows(study, panels, "wrong")
+    row = _row(rows, name="reader", metric="accuracy", reader="r2")
+    assert (row["value"], row["right"], row["count"], row["without_answer"]) == (0.6, 6, 10, 2)
+    assert row["called_synthetic"] == pytest.approx(4 / 8)  # 0 falsely, 3, 7 and 9
+    row = _row(rows, name="reader", metric="accuracy", reader="r4")
+    assert row["not_shown"] == 1 and not row["complete"]
+    row = _row(rows, name="reader_group", metric="accuracy", group="CV experts")
+    assert row["value"] == pytest.approx(0.65)
+    assert row["se"] == pytest.approx(0.05) and row["low"] < 0.65 < row["high"]
+    row = _row(rows, name="reader_group", metric="accuracy", group="radiologists")
+    assert row["se"] is None and row["low"] is None
+    row = _row(rows, name="reader_time", reader="r2")
+    assert (row["value"], row["mean"]) == (4.0, pytest.approx((8 * 4 + 2 * 30) / 10))
+    row = _row(rows, name="reader_reason", group="all readers", reason="waves")
+    assert (row["value"], row["synthetic_shown"]) == (1, 14)
+    assert (row["ticked_on_real"], row["real_shown"]) == (1, 15)
+    wrong = {"name": "reader_images", "metric": "everyone_wrong"}
+    assert _row(rows, **wrong, origin="real")["items"] == ["256-000"]
+    row = _row(rows, **wrong, origin="synthetic")
+    assert row["items"] == [] and row["images"] == 3 and row["by_guessing"] == 3 / 8
+    row = _row(rows, name="reader_images", metric="everyone_right", origin="synthetic")
+    assert row["items"] == ["256-007"]
+    row = _row(rows, name="reader_difference", metric="accuracy", between="groups")
+    assert row["value"] == pytest.approx(8 / 9 - 0.65) and row["low"] is None
+
+
+def test_tables_of_answers_and_images(study):
+    lines = reader_results.answers_csv(study).splitlines()
+    assert len(lines) == 1 + 29
+    assert lines[2] == "r1,CV experts,256,1,256-001,synthetic,image1,Mass,phantoms,real,0,3,4.0,"
+    lines = reader_results.images_csv(study, reader_study.panels(study)).splitlines()
+    assert lines[1] == "256,256-000,real,image0,,phantoms,0,3,0"
+    assert len(lines) == 11
+
+
+def test_a_reader_who_was_shown_nothing_of_a_kind(tmp_path):
+    odd = [f"256-{number:03}" for number in range(1, 10, 2)]
+    study = _study(tmp_path, {"r1": {"skipped": odd}, "r2": {}, "r3": {"skipped": odd}})
+    rows = reader_results.rows(study, reader_study.panels(study), "wrong")
+    row = _row(rows, name="reader", metric="sensitivity", reader="r1")
+    assert row["value"] is None and row["low"] is None and row["count"] == 0
+    assert _row(rows, name="reader", metric="auc", reader="r1")["value"] is None
+    row = _row(rows, name="reader_group", metric="sensitivity", group="CV experts")
+    assert (row["value"], row["readers"], row["se"]) == (1.0, 1, None)
+
+
+def test_without_confidence_there_is_no_auc(tmp_path):
+    study = _study(tmp_path, {"r1": {}, "r2": {}})
+    panels = reader_study.panels(study)
+    for panel in panels:
+        panel.confidence[:] = np.nan
+    rows = reader_results.rows(study, panels, "wrong")
+    assert {row["metric"] for row in rows if row["name"] == "reader"} == set(reader_study.RATES)
