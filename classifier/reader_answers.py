@@ -17,6 +17,7 @@ KEY_FORMAT = "reader key 1"
 ANSWERS_FORMAT = "reader answers 1"
 ORIGINS = ("real", "synthetic")
 CONFIDENCES = range(1, 6)
+NO_GROUP = "readers"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Deck:
         seconds: For an image; None for any time.
         confidence: Whether readers say how sure they are.
         reasons: That readers could tick.
-        readers: {code: group}, in the order of the file.
+        readers: {code: group}, in the order of the file; NO_GROUP for those without.
         items: {resolution in px: names of its images}, from the least resolution.
     """
 
@@ -54,7 +55,8 @@ class Answers:
         background: What the reader says of himself or herself, such as {"years": 4}.
         digest: Of the file's content.
         by_item: {image: {"answer", "confidence", "milliseconds", "reasons", "position"}}. An
-            answer of None is that of an image whose time ran out.
+            answer of None is that of an image whose time ran out, or that a reader without a limit
+            left open. Images that were not shown are not here.
     """
 
     path: pathlib.Path
@@ -72,13 +74,15 @@ class Study:
         deck: What was shown.
         key: {image: {"resolution", "origin", "image_id", "findings", "source"}}.
         answers: {code: answers} of the readers who gave any, in the order of the deck.
-        missing: Sentences on what is missing, empty for a complete study.
+        unfinished: Sentences on readers who were not shown all images, mostly none.
+        absent: Codes of readers without a file. Decks may have spare ones.
     """
 
     deck: Deck
     key: dict[str, dict[str, Any]]
     answers: dict[str, Answers]
-    missing: tuple[str, ...]
+    unfinished: tuple[str, ...]
+    absent: tuple[str, ...]
 
     @property
     def simulated(self) -> bool:
@@ -105,8 +109,8 @@ def load_study(
         deck: deck.json, or its folder.
         key: key.json, or its folder.
         answers: Files of answers, or folders of them.
-        allow_incomplete: Whether images that a reader was not shown, and readers without a file,
-            are left out and told instead of refused.
+        allow_incomplete: Whether images that a reader was not shown are left out and told instead
+            of refused.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -123,15 +127,21 @@ def load_study(
     wrong += _twice(found)
     if wrong:
         raise ValueError("\n".join(wrong))
-    missing = _missing(shown, found)
-    if missing and not allow_incomplete:
+    images = sum(len(names) for names in shown.items.values())
+    unfinished = [
+        f"{one.path}: reader {one.reader} was shown {len(one.by_item):,} of {images:,} images."
+        for one in found
+        if len(one.by_item) < images
+    ]
+    if unfinished and not allow_incomplete:
         raise ValueError(
-            "\n".join(missing)
+            "\n".join(unfinished)
             + "\nLet the readers finish, or give --allow_incomplete to score what is there."
         )
     by_reader = {one.reader: one for one in found}
     ordered = {code: by_reader[code] for code in shown.readers if code in by_reader}
-    return Study(shown, truth, ordered, tuple(missing))
+    absent = tuple(code for code in shown.readers if code not in by_reader)
+    return Study(shown, truth, ordered, tuple(unfinished), absent)
 
 
 def load_deck(path: pathlib.Path) -> Deck:
@@ -152,7 +162,9 @@ def load_deck(path: pathlib.Path) -> Deck:
             seconds=content["seconds"],
             confidence=content["confidence"],
             reasons=tuple(content["reasons"]),
-            readers={code: facts["group"] for code, facts in content["readers"].items()},
+            readers={
+                code: facts["group"] or NO_GROUP for code, facts in content["readers"].items()
+            },
             items=dict(sorted(items.items())),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -242,12 +254,12 @@ def load_answers(path: pathlib.Path, deck: Deck) -> Answers:
     if not isinstance(background, dict) or not isinstance(given, list):
         raise ValueError(f"{path} has no background or no list of answers; {_SAVE_AGAIN}")
     sides = {name: side for side, names in deck.items.items() for name in names}
-    by_item: dict[str, dict[str, Any]] = {}
+    seen, by_item = set(), {}
     for one in given:
         name = one.get("item") if isinstance(one, dict) else None
         if not isinstance(name, str) or name not in sides:
             raise ValueError(f"{path} answers an image {name!r} that the deck does not have")
-        if name in by_item:
+        if name in seen:
             raise ValueError(
                 f"{path} answers image {name} twice; readers cannot go back, so that neither "
                 f"counts. {_SAVE_AGAIN.capitalize()}"
@@ -255,7 +267,9 @@ def load_answers(path: pathlib.Path, deck: Deck) -> Answers:
         wrong = _wrong(one, sides[name])
         if wrong:
             raise ValueError(f"{path}, image {name}: {wrong}; {_SAVE_AGAIN}")
-        by_item[name] = one
+        seen.add(name)
+        if content.get("finished") is not None or _was_shown(one, deck):
+            by_item[name] = one
     return Answers(path, reader, background, content["digest"], by_item)
 
 
@@ -278,6 +292,12 @@ def _wrong(one, side):
     if not isinstance(reasons, list) or not all(isinstance(reason, str) for reason in reasons):
         return f"reasons {reasons!r} are no list of texts"
     return ""
+
+
+def _was_shown(one, deck):
+    """Whether an image of an unfinished reading was: answered, or for all of its time."""
+    timed_out = deck.seconds is not None and one["milliseconds"] >= 1000 * deck.seconds
+    return one["answer"] is not None or timed_out
 
 
 def _is_count(value):
@@ -324,19 +344,4 @@ def _twice(found):
                     f"{other.path} and {one.path} are both of reader {one.reader}; a second "
                     "reading knows the images, so give the first"
                 )
-    return sentences
-
-
-def _missing(deck, found):
-    """Sentences on images and readers without an answer."""
-    names = {name for own in deck.items.values() for name in own}
-    sentences = [
-        f"{one.path}: reader {one.reader} has answered {len(one.by_item):,} of {len(names):,} "
-        "images."
-        for one in found
-        if len(one.by_item) < len(names)
-    ]
-    absent = [code for code in deck.readers if code not in {one.reader for one in found}]
-    if absent:
-        sentences.append(f"No file was given of reader {', '.join(absent)}.")
     return sentences

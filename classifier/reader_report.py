@@ -100,8 +100,8 @@ def _warnings(study):
             "**Simulated readers. No person has seen these images: this shows what a report looks "
             "like, not whether images are convincing.**"
         )
-    if study.missing:
-        parts.append("**Incomplete.** " + " ".join(study.missing))
+    if study.unfinished:
+        parts.append("**Incomplete.** " + " ".join(study.unfinished))
     return parts
 
 
@@ -112,7 +112,8 @@ def _conditions(study, panels, unanswered):
     names = ", ".join(
         f"{group} ({len(panels[0].of_group(group))})" for group in dict.fromkeys(panels[0].groups)
     )
-    lines.append(f"Readers: {names}.")
+    absent = f" No file was given of {', '.join(study.absent)}." if study.absent else ""
+    lines.append(f"Readers: {names}.{absent}")
     for panel in panels:
         synthetic = int(panel.synthetic.sum())
         out = int((panel.shown & np.isnan(panel.called)).sum())
@@ -309,10 +310,6 @@ def _reasons(rows):
 def _images(study, rows):
     lines = []
     for row in _chosen(rows, "reader_images"):
-        wrong = row["metric"] == "everyone_wrong"
-        verdict = (
-            {"real": "synthetic", "synthetic": "real"}[row["origin"]] if wrong else row["origin"]
-        )
         names = [
             f"{item} ({study.key[item].get('image_id', '')})" for item in row["items"][:_LISTED]
         ]
@@ -320,7 +317,7 @@ def _images(study, rows):
             names.append("...")
         lines.append(
             [
-                f"{row['resolution']} px", f"{row['origin']}, called {verdict} by everyone",
+                f"{row['resolution']} px", f"{row['origin']}, {reader_results.verdict(row)}",
                 f"{row['value']} of {row['images']}", f"{row['by_guessing']:.1f}",
                 ", ".join(names),
             ]

@@ -28,7 +28,7 @@ def rows(study: reader_answers.Study, panels: Sequence[Panel], unanswered: str) 
         "deck": study.deck.id,
         "mode": study.deck.mode,
         "simulated": study.simulated,
-        "complete": not study.missing,
+        "complete": not study.unfinished,
         "unanswered": unanswered,
     }
     metrics = (*RATES, AUC) if asks_confidence(panels) else RATES
@@ -222,6 +222,13 @@ def _images(panel) -> Iterator[Row]:
                 "by_guessing": judged * 0.5 ** len(panel.readers),
                 "items": [panel.items[place] for place in chosen],
             }
+
+
+def verdict(row: Row) -> str:
+    """Such as "called real by everyone" of a row of images that all readers judged alike."""
+    others = {"real": "synthetic", "synthetic": "real"}
+    wrong = row["metric"] == "everyone_wrong"
+    return f"called {others[row['origin']] if wrong else row['origin']} by everyone"
 
 
 def _reasons(study, panel) -> Iterator[Row]:

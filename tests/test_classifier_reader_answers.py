@@ -35,7 +35,7 @@ def test_study_is_read(deck):
     assert study.deck.items[256][:2] == ("256-000", "256-001")
     assert study.key["256-001"]["origin"] == "synthetic"
     assert study.answers["r2"].by_item["512-003"]["milliseconds"] == 4000
-    assert study.missing == () and not study.simulated
+    assert study.unfinished == study.absent == () and not study.simulated
 
 
 def test_a_folder_of_answers_is_read(deck):
@@ -134,11 +134,28 @@ def test_readers_that_come_twice(deck):
 def test_incomplete_studies_are_scored_only_when_asked_for(deck):
     contents = [tiny.answers(deck, code) for code in list(tiny.GROUPS)[:5]]
     contents[1] = tiny.answers(deck, "r2", skipped=["256-000", "512-005"])
-    message = "reader r2 has answered 10 of 12 images.\nNo file was given of reader r6.\nLet"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match="reader r2 was shown 10 of 12 images.\nLet the readers"):
         _load(deck, *contents)
     study = _load(deck, *contents, allow_incomplete=True)
-    assert len(study.missing) == 2 and len(study.answers) == 5
+    assert len(study.unfinished) == 1 and len(study.answers) == 5 and study.absent == ("r6",)
+
+
+def test_images_that_an_unfinished_reading_has_not_shown(deck):
+    # As the page saves it: every image, those to come without an answer and time.
+    content = tiny.answers(deck, "r1", timed_out=["256-000", "256-001", "512-005"])
+    for place, milliseconds in ((1, 29_999), (-1, 0)):
+        content["answers"][place]["milliseconds"] = milliseconds
+    study = _load(deck, tiny.sign(content))
+    assert len(study.answers["r1"].by_item) == 12  # finished: left open on purpose
+    study = _load(deck, tiny.sign({**content, "finished": None}), allow_incomplete=True)
+    names = {one["item"] for one in content["answers"]}
+    assert names - set(study.answers["r1"].by_item) == {"256-001", "512-005"}
+    assert "was shown 10 of 12" in study.unfinished[0]
+
+
+def test_readers_without_a_group_are_one(tmp_path):
+    deck = tiny.write_deck(tmp_path / "deck", images=3, groups={"r1": "", "r2": ""})
+    assert reader_answers.load_deck(deck).readers == {"r1": "readers", "r2": "readers"}
 
 
 def test_keys_that_do_not_fit(deck, tmp_path):

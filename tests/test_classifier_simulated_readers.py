@@ -54,7 +54,7 @@ def test_files_are_read_and_repeat(tmp_path):
     assert files == again
     paths = simulated_readers.write_answers(tmp_path / "answers", files)
     study = reader_answers.load_study(folder, folder, paths)
-    assert study.simulated and study.missing == ()
+    assert study.simulated and study.unfinished == ()
     assert all(one.background["simulated"] for one in study.answers.values())
     assert truths[256]["accuracy"] == pytest.approx(0.5) and (truths[512]["accuracy"] > 0.8).all()
     panels = reader_study.panels(study)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import tiny_reader_studies as tiny
+from PIL import Image
 
 from pgan import results
 
@@ -15,13 +16,19 @@ def deck(tmp_path):
 
 def _score(run_tool, deck, *arguments):
     output = deck.parent / "scores"
-    given = (f"--deck={deck}", f"--answers={deck.parent / 'answers'}", f"--output={output}")
+    given = (
+        f"--deck={deck}",
+        f"--key={deck}/key.json",
+        f"--answers={deck.parent / 'answers'}",
+        f"--output={output}",
+    )
     return run_tool("score_reader_study", *given, *arguments), output
 
 
 def test_simulated_readers_are_scored(run_tool, deck, capsys):
     simulated = f"--output={deck.parent / 'answers'}"
-    assert run_tool("simulate_readers", f"--deck={deck}", simulated, "--time_outs=0.05") == 0
+    given = (f"--deck={deck}", f"--key={deck}/key.json", simulated)
+    assert run_tool("simulate_readers", *given, "--time_outs=0.05") == 0
     assert "simulated CV experts r1, true accuracy 256 px" in capsys.readouterr().out
     status, output = _score(run_tool, deck)
     assert status == 0
@@ -80,10 +87,11 @@ def test_incomplete_studies(run_tool, deck, capsys):
     status, output = _score(run_tool, deck)
     told = capsys.readouterr().err
     assert status == 1 and not output.exists()
-    assert "reader r1 has answered 59 of 60 images" in told and "--allow_incomplete" in told
+    assert "reader r1 was shown 59 of 60 images" in told and "--allow_incomplete" in told
     status, output = _score(run_tool, deck, "--allow_incomplete")
     assert status == 0
-    assert "Incomplete: No file was given of reader r3." in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "Incomplete: " in told and "No file was given of r3." in told
     assert "**Incomplete.**" in (output / "report.md").read_text()
 
 
@@ -101,7 +109,27 @@ def test_bad_input_is_told_in_a_line(run_tool, deck, capsys):
     assert _score(run_tool, deck, f"--key={other}")[0] == 1
     assert "other.json is the key of deck ffff" in capsys.readouterr().err
     assert run_tool("score_reader_study", f"--deck={deck}") == 1
-    assert "give --deck, --answers and --output, or --plan" in "".join(capsys.readouterr())
+    assert "give --deck, --key, --answers and --output, or --plan" in "".join(capsys.readouterr())
+
+
+def test_sheet_of_images_that_were_judged_alike(run_tool, tmp_path, capsys):
+    groups = {"r1": "a", "r2": "a"}
+    deck = tiny.write_deck(tmp_path / "deck", images=3, resolutions=(256,), groups=groups)
+    for code in groups:
+        content = tiny.answers(deck, code, wrong=["256-001"])
+        tiny.write(tmp_path / "answers" / f"{code}.json", content)
+    images = tmp_path / "release" / "images" / "0256"
+    images.mkdir(parents=True)
+    assert _score(run_tool, deck, f"--images={tmp_path / 'release'}")[0] == 1
+    assert "--images is the folder that" in capsys.readouterr().err
+    for number in range(6):
+        Image.new("L", (256, 256), 40 * number).save(images / f"256-{number:03}.png")
+    status, output = _score(run_tool, deck, f"--images={tmp_path / 'release'}")
+    assert status == 0 and "](sheet.png)" in (output / "report.md").read_text()
+    with Image.open(output / "sheet.png") as sheet:
+        # Three rows: wrongly called real, rightly real, rightly synthetic; the first of one image.
+        grey = {colour for _, colour in sheet.getcolors()}
+        assert sheet.height > 3 * 160 and {40, 80, 120, 160, 200} <= grey
 
 
 def test_plan(run_tool, capsys):

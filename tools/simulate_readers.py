@@ -1,8 +1,9 @@
-"""Lets simulated readers answer a deck: a demonstration, and a trial of a study before it is read.
+r"""Lets simulated readers answer a deck: a demonstration, and a trial of a study before it is read.
 
-    python tools/simulate_readers.py --deck=studies/readers/deck.json --output=studies/simulated
-    python tools/score_reader_study.py --deck=studies/readers/deck.json \
-        --answers=studies/simulated --output=studies/scores
+    python tools/simulate_readers.py --deck=studies/nih --key=keys/nih_study.json \
+        --output=answers/simulated
+    python tools/score_reader_study.py --deck=studies/nih --key=keys/nih_study.json \
+        --answers=answers/simulated --output=scores/simulated
 
 Writes the file of answers of every reader of the deck, as the page would save it. The readers know
 from --key what an image is and err as often as --accuracies says; no image is looked at. Files and
@@ -16,7 +17,7 @@ import sys
 from absl import app, flags
 
 _DECK = flags.DEFINE_string("deck", None, "deck.json, or its folder.", required=True)
-_KEY = flags.DEFINE_string("key", None, "key.json, or its folder; by default beside the deck.")
+_KEY = flags.DEFINE_string("key", None, "File that says which images are real.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "Folder of the answers.", required=True)
 _ACCURACIES = flags.DEFINE_list(
     "accuracies",
@@ -34,10 +35,8 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
     from classifier import reader_answers, simulated_readers
 
-    path = pathlib.Path(_DECK.value)
-    deck = reader_answers.load_deck(path)
-    beside = path if path.is_dir() else path.parent
-    key = reader_answers.load_key(pathlib.Path(_KEY.value or beside), deck)
+    deck = reader_answers.load_deck(pathlib.Path(_DECK.value))
+    key = reader_answers.load_key(pathlib.Path(_KEY.value), deck)
     accuracies = [float(value) for value in _ACCURACIES.value]
     accuracies += accuracies[-1:] * len(deck.items)
     populations = {
