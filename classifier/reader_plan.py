@@ -6,7 +6,6 @@ count: how readers differ, and that some images fool all of them alike.
 """
 
 import dataclasses
-import functools
 import math
 
 import numpy as np
@@ -16,9 +15,9 @@ from classifier import power, reader_intervals
 from pgan import results
 
 ALPHA = 0.05
-_MOST_IMAGES = 100_000
+_MOST_IMAGES = 20_000
 _MOST_READERS = 100
-_READERS = (2, 3, 4, 6, 8, 12)
+_READERS = (3, 4, 6, 8, 12)
 _IMAGES = (50, 100, 200, 400)
 
 
@@ -50,44 +49,35 @@ class Expected:
             raise ValueError(f"item_correlation must be in [0, 1], got {self.item_correlation}")
 
 
-@functools.cache
-def critical_counts(images: int, chance: float = 0.5) -> tuple[int, int]:
-    """Right answers that tell a reader from one who guesses, by the exact two-sided test.
+def most_wrong(images: np.ndarray | int) -> np.ndarray:
+    """Most right answers that are too few for a guesser, by the exact two-sided binomial test.
+
+    As many wrong answers are too few as well: a guesser is right half of the time.
 
     Args:
-        images: That the reader judges.
-        chance: Of a guess to be right.
+        images: That the reader judges, int, any shape.
 
     Returns:
-        The most that are so few, -1 if none are, and the fewest that are so many, images + 1 if
-        none are.
+        float64 of the same shape, -1 where no number of answers tells a reader from a guesser.
     """
-    hits = np.arange(images + 1)
-    likely = scipy_stats.binom.pmf(hits, images, chance)
-    # The test of scipy.stats.binomtest: all results that are no likelier count.
-    order = np.argsort(likely)
-    ascending, sums = likely[order], np.cumsum(likely[order])
-    ranks = np.searchsorted(ascending, likely * (1.0 + 1e-7), side="right")
-    refused = sums[ranks - 1] <= ALPHA
-    few = hits[refused & (hits < images * chance)]
-    many = hits[refused & (hits > images * chance)]
-    return int(few.max(initial=-1)), int(many.min(initial=images + 1))
+    binomial = scipy_stats.binom(np.asarray(images), 0.5)
+    count = binomial.ppf(ALPHA / 2.0)
+    return np.where(binomial.cdf(count) <= ALPHA / 2.0, count, count - 1.0)
 
 
-def reader_power(accuracy: float, images: int, chance: float = 0.5) -> float:
+def reader_power(accuracy: float, images: np.ndarray | int) -> np.ndarray:
     """Exact chance that one reader's accuracy differs from guessing at the 5 % level.
 
     Args:
         accuracy: Of the reader.
-        images: That the reader judges.
-        chance: Of a guess to be right.
+        images: That the reader judges, as many synthetic as real; int, any shape.
     """
-    few, many = critical_counts(images, chance)
-    binomial = scipy_stats.binom(images, accuracy)
-    return float(binomial.cdf(few) + binomial.sf(many - 1))
+    limit = most_wrong(images)
+    binomial = scipy_stats.binom(np.asarray(images), accuracy)
+    return binomial.cdf(limit) + binomial.sf(images - limit - 1.0)
 
 
-def images_against_guessing(accuracy: float, wanted: float = 0.8, chance: float = 0.5) -> int:
+def images_against_guessing(accuracy: float, wanted: float = 0.8) -> int:
     """Images at which one reader is told from guessing, and at all larger numbers as well.
 
     The power of an exact test is a saw, so the first number that reaches it is not enough.
@@ -95,26 +85,23 @@ def images_against_guessing(accuracy: float, wanted: float = 0.8, chance: float 
     Args:
         accuracy: Of the reader.
         wanted: Power.
-        chance: Of a guess to be right.
 
     Raises:
         ValueError: If the accuracy is that of guessing, or needs more images than anyone reads.
     """
-    if accuracy == chance or not 0.0 < wanted < 1.0:
+    if accuracy == 0.5 or not 0.0 < wanted < 1.0:
         raise ValueError(
-            f"power must be in (0, 1) and accuracy not {chance:g}, got {wanted} and {accuracy}"
+            f"power must be in (0, 1) and accuracy not 0.5, got {wanted} and {accuracy}"
         )
-    about = power.sample_size(accuracy, abs(accuracy - chance), ALPHA, wanted)
+    about = power.sample_size(accuracy, abs(accuracy - 0.5), ALPHA, wanted)
     if about > _MOST_IMAGES:
         raise ValueError(
-            f"an accuracy of {accuracy:g} takes about {about:,} images to be told from {chance:g}; "
-            "expect a larger difference"
+            f"an accuracy of {accuracy:g} takes about {about:,} images to be told from 0.5; expect "
+            "a larger difference"
         )
     # The normal approximation is within a few teeth of the saw.
-    last = 2 * about + 60
-    while last > 1 and reader_power(accuracy, last - 1, chance) >= wanted:
-        last -= 1
-    return last
+    images = np.arange(1, 2 * about + 60)
+    return int(images[reader_power(accuracy, images) < wanted].max(initial=0)) + 1
 
 
 def images_for_half_width(accuracy: float, half_width: float) -> int:
@@ -169,10 +156,10 @@ def group_half_width(expected: Expected, readers: int, images: int) -> float:
     return float(quantile * group_se(expected, readers, images))
 
 
-def group_power(expected: Expected, readers: int, images: int, chance: float = 0.5) -> float:
+def group_power(expected: Expected, readers: int, images: int) -> float:
     """Chance that the group's interval excludes guessing: noncentral t, an approximation."""
     df = group_df(expected, readers, images)
-    shift = abs(expected.accuracy - chance) / group_se(expected, readers, images)
+    shift = abs(expected.accuracy - 0.5) / group_se(expected, readers, images)
     limit = scipy_stats.t.ppf(1.0 - ALPHA / 2.0, df)
     return float(scipy_stats.nct.sf(limit, df, shift) + scipy_stats.nct.cdf(-limit, df, shift))
 
@@ -189,9 +176,9 @@ def readers_needed(
         wanted: Power.
 
     Returns:
-        2 to _MOST_READERS, None if more would be needed.
+        reader_intervals.FEWEST_READERS to _MOST_READERS, None if more would be needed.
     """
-    for readers in range(2, _MOST_READERS + 1):
+    for readers in range(reader_intervals.FEWEST_READERS, _MOST_READERS + 1):
         if half_width is None:
             enough = group_power(expected, readers, images) >= wanted
         else:

@@ -77,14 +77,15 @@ _METHOD_READERS = (
 )  # fmt: skip
 _METHOD_DIFFERENCES = (
     "Differences in percentage points, with 95 % intervals and p values of no difference for other "
-    "readers and images, not adjusted for their number. A group of one reader has none."
+    "readers and images, not adjusted for their number; none for groups of fewer than 3 readers."
 )
 _METHOD = (
     "A positive is a synthetic image: sensitivity is the share of synthetic images found to be "
     "synthetic, specificity that of real images found to be real. \"± SE\" is the standard "
     "deviation among the readers of a group (n - 1) divided by the root of their number. Intervals "
     "of groups hold for other readers of that kind and for other images: variance of Obuchowski "
-    "and Rockette, degrees of freedom of Hillis, exact interval of Korn and Graubard. \"p if all "
+    "and Rockette, degrees of freedom of Hillis, exact interval of Korn and Graubard; fewer "
+    "than three readers say too little of others to have one. \"p if all "
     "guessed\" is the exact binomial test of all answers of a group: small if anyone does better "
     "than guessing, it says nothing of other readers. Kappa is Fleiss'; images that one of the "
     "readers did not answer are left out of it; its interval is over images (jackknife), for these "
@@ -190,7 +191,8 @@ def kappa_cell(row: Row) -> str:
     """Such as "0.12 (0.02 to 0.22)" of a row of agreement."""
     if row["value"] is None:
         return "n/a"
-    return f"{row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+    value, low, high = (round(row[name], 2) + 0.0 for name in ("value", "low", "high"))  # no -0
+    return f"{value:.2f} ({low:.2f} to {high:.2f})"
 
 
 def _table_s2(rows):

@@ -93,6 +93,8 @@ def test_without_spread_or_readers_there_is_no_interval():
     assert math.isnan(reader_intervals.summary(nobody).value)
     alone = reader_intervals.summary(perfect.of(np.array([0])))
     assert alone.value == 1.0 and math.isnan(alone.se) and math.isnan(alone.high)
+    pair = reader_intervals.summary(_estimates(_RIGHT[1:]))
+    assert pair.se == pytest.approx(1 / 6) and math.isnan(pair.low) and pair.readers == 2
 
 
 def test_covariance_of_aucs_is_delongs():

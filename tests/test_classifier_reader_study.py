@@ -112,7 +112,10 @@ def test_rows(study):
     assert row["not_shown"] == 1 and not row["complete"]
     row = _row(rows, name="reader_group", metric="accuracy", group="CV experts")
     assert row["value"] == pytest.approx(0.65)
-    assert row["se"] == pytest.approx(0.05) and row["low"] < 0.65 < row["high"]
+    assert row["se"] == pytest.approx(0.05) and row["low"] is None  # two readers
+    row = _row(rows, name="reader_group", metric="accuracy", group="all readers")
+    assert row["value"] == pytest.approx((0.65 * 2 + 8 / 9) / 3)
+    assert row["low"] < row["value"] < row["high"]
     row = _row(rows, name="reader_group", metric="accuracy", group="radiologists")
     assert row["se"] is None and row["low"] is None
     row = _row(rows, name="reader_time", reader="r2")
