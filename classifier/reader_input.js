@@ -2,6 +2,7 @@
 
 function pressed(event) {
   if (event.ctrlKey || event.altKey || event.metaKey || event.repeat || blocked) return;
+  if (tooEarly()) return;
   let action = null;
   if (state.screen === "break" && event.key === "Enter") action = goOn;
   if (state.screen === "reading" && !byId("reading").hidden) action = keyAction(event.key);
@@ -34,7 +35,8 @@ function keyAction(key) {
 
 function onClick(id, action) {
   byId(id).addEventListener("click", function (event) {
-    if (event.detail < 2) action(); // the second click of a double one is for no other image
+    // The second click of a double one was not meant for the next image.
+    if (event.detail < 2 && !tooEarly()) action();
   });
 }
 

@@ -9,12 +9,14 @@ const REASONS = {
 };
 const AWAY = 5000; // ms after a deadline: nobody was at the screen, or the computer slept
 const URGENT = 5000; // ms
+const GRACE = 400; // ms after a change by the clock in which input was meant for what was there before
 const AHEAD = 2; // images decoded before they are needed
 
 const pictures = {}; // {item: Image}
 let pauseWanted = false;
 let zoomStep = 0;
 let blocked = false;
+let changedByClock = 0; // time of day, ms
 
 function byId(id) { return document.getElementById(id); }
 
@@ -28,6 +30,8 @@ function show(screen) {
 }
 
 function sizeText(resolution) { return resolution + " \u00d7 " + resolution; }
+
+function tooEarly() { return Math.abs(Date.now() - changedByClock) < GRACE; }
 
 function plural(count, noun) { return count + " " + noun + (count === 1 ? "" : "s"); }
 
@@ -272,6 +276,7 @@ function tick() {
   if (blocked || LIMIT === null || state.screen !== "reading" || state.shown === null) return;
   const left = timeLeft();
   if (left <= 0) {
+    changedByClock = Date.now();
     leave(left < -AWAY ? "away" : "");
     return;
   }

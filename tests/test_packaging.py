@@ -117,6 +117,22 @@ def test_every_folder_with_code_is_packaged():
     assert set(packaged) == folders
 
 
+def test_every_file_beside_the_code_is_packaged():
+    patterns = _setup_cfg()["options.package_data"]
+    for package in ("pgan", "classifier", "federated"):
+        beside = {
+            path
+            for path in (_ROOT / package).rglob("*")
+            if path.is_file() and path.suffix not in (".py", ".pyc")
+        }
+        found = {
+            path
+            for pattern in _lines(patterns.get(package, ""))
+            for path in (_ROOT / package).glob(pattern)
+        }
+        assert found == beside, package
+
+
 def test_packages_are_found_from_any_folder(tmp_path):
     code = "import pgan, classifier, federated; print(pgan.__file__)"
     run = subprocess.run(
