@@ -19,7 +19,7 @@ import dataclasses
 import hashlib
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -124,6 +124,7 @@ def draw(
     count: int,
     seed: int,
     mask_markers: bool = False,
+    exclude: Collection[str] = (),
     progress: bool = True,
 ) -> list[Item]:
     """Draws images of every source: each of another patient, over all resolutions.
@@ -137,13 +138,16 @@ def draw(
         count: Images per source and resolution.
         seed: Of the draw.
         mask_markers: Whether to cover markers in all images, real and synthetic alike.
+        exclude: Names of items to replace by others, such as those in which somebody has found a
+            marker that was not covered. All other items stay the same.
         progress: Whether to show a bar.
 
     Returns:
         The items, in the order of their names.
 
     Raises:
-        ValueError: If a source lacks a resolution, a fold or enough patients.
+        ValueError: If a source lacks a resolution, a fold or enough patients, or a name to exclude
+            is of no item.
     """
     _check_resolutions(resolutions)
     if mask_markers and min(resolutions) < markers.SMALLEST:
@@ -153,7 +157,7 @@ def draw(
             "--mask_markers, and train the generator on them"
         )
     chosen = [_choose(source, resolutions, count, seed) for source in sources]
-    items = []
+    items, left_out = [], set()
     bar = tqdm.tqdm(
         total=len(sources) * len(resolutions) * count,
         unit="img",
@@ -161,11 +165,29 @@ def draw(
         disable=not progress,
     )
     with bar:
-        for source, positions in zip(sources, chosen, strict=True):
+        for source, (positions, spare) in zip(sources, chosen, strict=True):
             for resolution, places in positions.items():
-                for item in _read(source, resolution, places, seed, mask_markers):
-                    items.append(item)
-                    bar.update()
+                while len(places):
+                    missing = 0
+                    for item in _read(source, resolution, places, seed, mask_markers):
+                        if item.name in exclude:
+                            left_out.add(item.name)
+                            missing += 1
+                        else:
+                            items.append(item)
+                            bar.update()
+                    if missing > len(spare):
+                        raise ValueError(
+                            f"the fold {source.fold!r} of {source.records.path} has no further "
+                            "patients for the images to --exclude; give a smaller --count"
+                        )
+                    places, spare = spare[:missing], spare[missing:]
+    unknown = sorted(set(exclude) - left_out)
+    if unknown:
+        raise ValueError(
+            f"--exclude names {unknown[0]}, which is no image of this deck; give names as the "
+            "pages of a deck with the same flags show them"
+        )
     items.sort(key=lambda item: item.name)
     for first, second in zip(items, items[1:], strict=False):
         if first.name == second.name:
@@ -268,8 +290,8 @@ def _check_resolutions(resolutions: Sequence[int]) -> None:
 
 def _choose(
     source: Source, resolutions: Sequence[int], count: int, seed: int
-) -> dict[int, np.ndarray]:
-    """{resolution: positions in the fold, int64 [count]}, each of another patient."""
+) -> tuple[dict[int, np.ndarray], np.ndarray]:
+    """{resolution: positions in the fold, int64 [count]}, and spare ones; all of other patients."""
     records = source.records
     missing = [size for size in resolutions if size not in records.resolutions]
     if missing:
@@ -302,10 +324,10 @@ def _choose(
             f"patients, which is {each} at each resolution. Give --count={max(1, each)} or less, "
             f"fewer --resolutions, or {more}"
         )
-    drawn = rng.permutation(sorted(of_patient))[: count * len(resolutions)]
+    drawn = rng.permutation(sorted(of_patient))
     positions = np.array([rng.choice(of_patient[patient]) for patient in drawn], np.int64)
-    parts = np.split(positions, len(resolutions))
-    return dict(zip(resolutions, parts, strict=True))
+    parts = np.split(positions, np.arange(1, len(resolutions) + 1) * count)
+    return dict(zip(resolutions, parts[:-1], strict=True)), parts[-1]
 
 
 def _read(source, resolution, positions, seed, mask_markers):

@@ -101,6 +101,7 @@ function connect() {
   window.addEventListener("keydown", pressed);
   window.addEventListener("resize", function () {
     if (!byId("reading").hidden) fit();
+    if (state.screen === "start") warnAtStart();
   });
   window.addEventListener("beforeunload", function (event) {
     if (state.screen === "start" || state.saved || blocked) return;

@@ -67,6 +67,7 @@ function showStart() {
 
 function warnAtStart() {
   const warnings = byId("start-warnings");
+  warnings.textContent = "";
   if (!storageWorks) {
     addLine(warnings, "p", "This browser does not keep anything for this page. If it is reloaded " +
       "or closed, all answers are lost: please do the study in one go and save the file at its end.");
@@ -111,6 +112,11 @@ function picture(item) {
 }
 
 function preload() {
+  // Those further away are let go: a large study has hundreds of megabytes of them.
+  const near = SEQUENCE.slice(Math.max(0, state.position - 1), state.position + AHEAD + 1);
+  Object.keys(pictures).forEach(function (item) {
+    if (!near.some(function (entry) { return entry.item === item; })) delete pictures[item];
+  });
   for (let i = state.position; i <= state.position + AHEAD && i < SEQUENCE.length; i++) {
     picture(SEQUENCE[i].item);
   }
@@ -169,6 +175,7 @@ function fit() {
   byId("scale").textContent = scale >= 1
     ? "Shown at " + plural(scale, "screen pixel") + " per image pixel, without smoothing."
     : "This window is too small: the image is reduced to " + Math.round(100 * scale) + " %.";
+  byId("name").textContent = "Image " + present().item;
   if (zoomStep === 0) {
     state.background.scales[present().resolution] = Math.round(1000 * scale) / 1000;
   }

@@ -21,7 +21,6 @@ _OPTIONS = (
 
 def require():
     """Skips the test where there is no Chromium or no driver."""
-    pytest.importorskip("selenium")
     for path in (_BROWSER, _DRIVER):
         if not path.exists():
             pytest.skip(f"{path} is not installed (apt-get install chromium chromium-driver)")

@@ -6,6 +6,7 @@ import time
 import chromium
 import pytest
 import tiny_readers
+from selenium.webdriver.common import action_chains
 
 from classifier import reader_deck, reader_files, reader_page
 
@@ -179,6 +180,35 @@ def test_reload_keeps_answers_and_refunds_no_time(open_page):
     answers = page.run("state.answers")
     assert [answers[item]["answer"] for _, item in page.order[:2]] == ["synthetic", "real"]
     assert not page.element("back").is_displayed() and not page.element("zoom").is_displayed()
+
+
+def test_second_click_of_a_double_one_answers_nothing(open_page):
+    page = open_page(seconds=505)
+    page.begin()
+    chain = action_chains.ActionChains(page.driver)
+    chain.double_click(page.element("real")).perform()
+    page.wait_at(1)
+    page.press("s")
+    page.wait_at(2)
+    answers = page.run("state.answers")
+    assert [answers[item]["answer"] for _, item in page.order[:2]] == ["real", "synthetic"]
+
+
+def test_small_window_is_told(open_page, browser):
+    small = {"width": 700, "height": 70, "deviceScaleFactor": 1, "mobile": False}
+    page = open_page(seconds=506)
+    try:
+        assert page.element("start-warnings").text == ""
+        page.begin()
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", small)
+        page.wait("scales()[0] === 1")
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {**small, "height": 52})
+        page.wait("byId('scale').textContent.indexOf('reduced to 50 %') > 0")
+        assert page.run("state.background.scales") == {"16": 0.5}
+    finally:
+        browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride", {**small, "width": 1280, "height": 800}
+        )
 
 
 def test_pause_comes_after_the_image(open_page):

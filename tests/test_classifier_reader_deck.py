@@ -56,6 +56,25 @@ def test_draw_is_a_function_of_the_seed(sources, items):
     assert not {item.name for item in other} & {item.name for item in items}
 
 
+def test_excluded_images_are_replaced_by_other_patients_and_the_rest_stays(sources, items):
+    exclude = {items[3].name, items[11].name, items[12].name}
+    again = reader_deck.draw(sources, _RESOLUTIONS, 5, 1, exclude=exclude, progress=False)
+    kept = {item.name for item in items} - exclude
+    assert len(again) == 20 and kept < {item.name for item in again}
+    assert not exclude & {item.name for item in again}
+    assert len({item.image_id.rsplit("-", 1)[0] for item in again}) == 20
+    counts = collections.Counter((item.resolution, item.origin) for item in again)
+    assert set(counts.values()) == {5}
+
+
+def test_what_cannot_be_excluded(sources, items):
+    with pytest.raises(ValueError, match="--exclude names 0123, which is no image of this deck"):
+        reader_deck.draw(sources, _RESOLUTIONS, 5, 1, exclude=["0123"], progress=False)
+    full = reader_deck.draw(sources, (16, 32), 10, 1, progress=False)
+    with pytest.raises(ValueError, match="no further patients"):
+        reader_deck.draw(sources, (16, 32), 10, 1, exclude=[full[0].name], progress=False)
+
+
 @pytest.mark.parametrize("resolution", _RESOLUTIONS)
 def test_files_do_not_tell_real_from_synthetic(items, resolution):
     files = [item.png for item in items if item.resolution == resolution]

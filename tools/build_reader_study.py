@@ -11,9 +11,10 @@ r"""Builds a test of readers: can they tell real from synthetic radiographs?
 
 --output gets deck.json and one page per reader, reader_<code>.html: a file that works in any
 browser without a network and saves the reader's answers at the end. Give readers their page and
-nothing else. --key says which images are real; it is needed to score the answers, only its owner
-can read it, and it must stay away from readers. A page has 1.4 bytes per pixel: 190 MB in the first
-example.
+nothing else. Covering markers is no guarantee: let somebody who is no reader look through a page
+first, and replace what shows one by --exclude into another --output. --key says which images are
+real; it is needed to score the answers, only its owner can read it, and it must stay away from
+readers. A page has 1.33 bytes per pixel: 184 MB in the first example.
 
 --release writes the images of a deck with their answers into a folder for publication, once all
 have been read. See before whether the terms of the real images allow it.
@@ -69,6 +70,12 @@ _MASK_MARKERS = flags.DEFINE_boolean(
 _ALLOW_MARKERS = flags.DEFINE_boolean(
     "allow_markers", False, "Build the deck although markers are not covered."
 )
+_EXCLUDE = flags.DEFINE_list(
+    "exclude",
+    [],
+    "Names of images to replace by others, as the pages show them: of those in which somebody who "
+    "reads no study has found a marker that is not covered.",
+)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the draw and of the readers' orders.", lower_bound=0)
 
 
@@ -118,6 +125,7 @@ def _build() -> None:
         _COUNT.value,
         _SEED.value,
         _MASK_MARKERS.value,
+        _EXCLUDE.value,
     )
     deck = reader_deck.deck(items, rules, readers)
     pages = reader_files.write(_OUTPUT.value, _KEY.value, deck, items, _SEED.value)
