@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from classifier import reader_deck, stats
+from classifier import reader_items, stats
 from pgan.data import record_set
 
 # An AUC from here on is more than what readers reach by looking closely, so it would be a study of
@@ -82,7 +82,7 @@ def require_alike(
     return warnings
 
 
-def separation(items: Sequence[reader_deck.Item]) -> dict[int, dict[str, float]]:
+def separation(items: Sequence[reader_items.Item]) -> dict[int, dict[str, float]]:
     """How well simple statistics alone tell synthetic (positive) from real images.
 
     Returns:
@@ -91,7 +91,7 @@ def separation(items: Sequence[reader_deck.Item]) -> dict[int, dict[str, float]]
     found = {}
     for resolution in sorted({item.resolution for item in items}):
         level = [item for item in items if item.resolution == resolution]
-        truth = np.array([item.origin == reader_deck.SYNTHETIC for item in level], np.float64)
+        truth = np.array([item.origin == reader_items.SYNTHETIC for item in level], np.float64)
         images = [item.pixels.astype(np.float64) for item in level]
         found[resolution] = {
             name: stats.roc_auc(truth, np.array([measure(image) for image in images]))
@@ -119,6 +119,6 @@ def giveaways(found: Mapping[int, Mapping[str, float]], count: int) -> list[str]
     ]
 
 
-def with_findings(items: Sequence[reader_deck.Item], origin: str) -> float:
+def with_findings(items: Sequence[reader_items.Item], origin: str) -> float:
     """Share of the images of an origin that show a finding."""
     return float(np.mean([bool(item.findings) for item in items if item.origin == origin]))

@@ -23,7 +23,7 @@ import numpy as np
 import tqdm
 from PIL import Image
 
-from classifier import reader_deck, reader_page
+from classifier import reader_deck, reader_items, reader_page
 from pgan import run_folder, synthetic_mark
 from pgan.data import manifest, pyramid
 
@@ -54,7 +54,7 @@ def write(
     output: str | os.PathLike,
     key_path: str | os.PathLike,
     deck: Mapping[str, Any],
-    items: Sequence[reader_deck.Item],
+    items: Sequence[reader_items.Item],
     seed: int,
     progress: bool = True,
 ) -> list[pathlib.Path]:
@@ -200,7 +200,7 @@ def _for_release(png: bytes, origin: str) -> bytes:
     """The image as a compressed PNG that says if it is synthetic."""
     pixels = np.asarray(Image.open(io.BytesIO(png), formats=["PNG"]))
     compressed = pyramid.encode(pixels, "png")
-    if origin != reader_deck.SYNTHETIC:
+    if origin != reader_items.SYNTHETIC:
         return compressed
     texts = {"Warning": synthetic_mark.WARNING, "synthetic": "true"}
     return synthetic_mark.mark(compressed, texts)

@@ -8,7 +8,7 @@ import pytest
 import tiny_readers
 from selenium.webdriver.common import action_chains
 
-from classifier import reader_deck, reader_files, reader_page
+from classifier import reader_deck, reader_files, reader_items, reader_page
 
 _ENTER, _LEFT, _RIGHT = "\ue007", "\ue012", "\ue014"
 _REASONS = ("vessels", "bones", "waves")
@@ -25,7 +25,7 @@ def browser(tmp_path_factory):
 @pytest.fixture(scope="module")
 def items(tmp_path_factory):
     sources = tiny_readers.sources(tmp_path_factory.mktemp("records"))
-    return reader_deck.draw(sources, (16, 32), 2, seed=1, progress=False)
+    return reader_items.draw(sources, (16, 32), 2, seed=1, progress=False)
 
 
 class _Page:

@@ -10,7 +10,7 @@ import pytest
 import tiny_readers
 from PIL import Image
 
-from classifier import reader_checks, reader_deck, reader_page
+from classifier import reader_checks, reader_deck, reader_items, reader_page
 
 _RESOLUTIONS = (16, 32)
 
@@ -22,7 +22,7 @@ def sources(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def items(sources):
-    return reader_deck.draw(sources, _RESOLUTIONS, 5, seed=1, progress=False)
+    return reader_items.draw(sources, _RESOLUTIONS, 5, seed=1, progress=False)
 
 
 def test_real_and_synthetic_are_balanced_at_every_resolution(items):
@@ -50,15 +50,15 @@ def test_items_are_images_of_their_records(sources, items):
 
 
 def test_draw_is_a_function_of_the_seed(sources, items):
-    again = reader_deck.draw(sources, _RESOLUTIONS, 5, seed=1, progress=False)
-    other = reader_deck.draw(sources, _RESOLUTIONS, 5, seed=2, progress=False)
+    again = reader_items.draw(sources, _RESOLUTIONS, 5, seed=1, progress=False)
+    other = reader_items.draw(sources, _RESOLUTIONS, 5, seed=2, progress=False)
     assert [item.name for item in again] == [item.name for item in items]
     assert not {item.name for item in other} & {item.name for item in items}
 
 
 def test_excluded_images_are_replaced_by_other_patients_and_the_rest_stays(sources, items):
     exclude = {items[3].name, items[11].name, items[12].name}
-    again = reader_deck.draw(sources, _RESOLUTIONS, 5, 1, exclude=exclude, progress=False)
+    again = reader_items.draw(sources, _RESOLUTIONS, 5, 1, exclude=exclude, progress=False)
     kept = {item.name for item in items} - exclude
     assert len(again) == 20 and kept < {item.name for item in again}
     assert not exclude & {item.name for item in again}
@@ -69,10 +69,10 @@ def test_excluded_images_are_replaced_by_other_patients_and_the_rest_stays(sourc
 
 def test_what_cannot_be_excluded(sources, items):
     with pytest.raises(ValueError, match="--exclude names 0123, which is no image of this deck"):
-        reader_deck.draw(sources, _RESOLUTIONS, 5, 1, exclude=["0123"], progress=False)
-    full = reader_deck.draw(sources, (16, 32), 10, 1, progress=False)
+        reader_items.draw(sources, _RESOLUTIONS, 5, 1, exclude=["0123"], progress=False)
+    full = reader_items.draw(sources, (16, 32), 10, 1, progress=False)
     with pytest.raises(ValueError, match="no further patients"):
-        reader_deck.draw(sources, (16, 32), 10, 1, exclude=[full[0].name], progress=False)
+        reader_items.draw(sources, (16, 32), 10, 1, exclude=[full[0].name], progress=False)
 
 
 @pytest.mark.parametrize("resolution", _RESOLUTIONS)
@@ -93,7 +93,7 @@ def test_files_do_not_tell_real_from_synthetic(items, resolution):
 def test_size_of_a_file_is_that_of_any_content(size):
     flat = np.zeros((size, size), np.uint8)
     rough = np.random.default_rng(0).integers(0, 256, (size, size)).astype(np.uint8)
-    assert len(reader_deck.encode(flat)) == len(reader_deck.encode(rough))
+    assert len(reader_items.encode(flat)) == len(reader_items.encode(rough))
 
 
 def test_deck_says_nothing_of_the_answers(items):
@@ -144,15 +144,19 @@ def test_key_tells_each_item(items):
 )
 def test_decks_that_the_data_do_not_give(sources, resolutions, count, message):
     with pytest.raises(ValueError, match=message):
-        reader_deck.draw(sources, resolutions, count, seed=1, progress=False)
+        reader_items.draw(sources, resolutions, count, seed=1, progress=False)
 
 
 def test_sources_of_other_resolutions(sources, tmp_path):
     small = tiny_readers.build(tmp_path / "small", "synthetic")
     small.resolutions = (4, 8, 16)
     with pytest.raises(ValueError, match="synthetic images of .*no 32 px.*synthesize_images.py"):
-        reader_deck.draw(
-            [sources[0], reader_deck.Source(small, "all", "synthetic")], (32,), 2, 1, progress=False
+        reader_items.draw(
+            [sources[0], reader_items.Source(small, "all", "synthetic")],
+            (32,),
+            2,
+            1,
+            progress=False,
         )
 
 
@@ -160,12 +164,12 @@ def test_the_same_image_in_both_sets_is_refused(sources):
     real = sources[0]
     twin = dataclasses.replace(real, origin="synthetic")
     with pytest.raises(ValueError, match="are the same image"):
-        reader_deck.draw([real, twin], (16,), 20, 1, progress=False)
+        reader_items.draw([real, twin], (16,), 20, 1, progress=False)
 
 
 def test_small_images_cannot_be_masked(sources):
     with pytest.raises(ValueError, match="from 128 px on"):
-        reader_deck.draw(sources, (16,), 2, 1, mask_markers=True, progress=False)
+        reader_items.draw(sources, (16,), 2, 1, mask_markers=True, progress=False)
 
 
 @pytest.mark.parametrize(
@@ -221,11 +225,11 @@ def test_unrestricted_readers_see_high_resolutions_first(items):
 
 
 def test_masking_covers_both_origins_alike(tmp_path, monkeypatch):
-    monkeypatch.setattr(reader_deck.markers, "SMALLEST", 16)
-    monkeypatch.setattr(reader_deck.markers, "mask", lambda image: (image // 2, image > 0))
+    monkeypatch.setattr(reader_items.markers, "SMALLEST", 16)
+    monkeypatch.setattr(reader_items.markers, "mask", lambda image: (image // 2, image > 0))
     both = tiny_readers.sources(tmp_path)
-    plain = reader_deck.draw(both, (32,), 4, 1, progress=False)
-    masked = reader_deck.draw(both, (32,), 4, 1, mask_markers=True, progress=False)
+    plain = reader_items.draw(both, (32,), 4, 1, progress=False)
+    masked = reader_items.draw(both, (32,), 4, 1, mask_markers=True, progress=False)
     of_image = {item.image_id: item.pixels for item in plain}
     for item in masked:
         np.testing.assert_array_equal(item.pixels, of_image[item.image_id] // 2)
@@ -235,10 +239,10 @@ def test_simple_statistics_give_darker_images_away(tmp_path):
     real = tiny_readers.build(tmp_path / "real", "phantom")
     dark = tiny_readers.build(tmp_path / "dark", "synthetic", brightest=128)
     pair = [
-        reader_deck.Source(real, "all", "real"),
-        reader_deck.Source(dark, "all", "synthetic"),
+        reader_items.Source(real, "all", "real"),
+        reader_items.Source(dark, "all", "synthetic"),
     ]
-    found = reader_checks.separation(reader_deck.draw(pair, (32,), 20, 1, progress=False))
+    found = reader_checks.separation(reader_items.draw(pair, (32,), 20, 1, progress=False))
     assert found[32]["mean"] == found[32]["maximum"] == 0.0
     warnings = reader_checks.giveaways(found, 20)
     assert any("mean" in text and "smaller" in text and "AUC 0.00" in text for text in warnings)

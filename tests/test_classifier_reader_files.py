@@ -10,13 +10,13 @@ import pytest
 import tiny_readers
 from PIL import Image
 
-from classifier import reader_deck, reader_files, reader_page
+from classifier import reader_deck, reader_files, reader_items, reader_page
 
 
 @pytest.fixture(scope="module")
 def items(tmp_path_factory):
     sources = tiny_readers.sources(tmp_path_factory.mktemp("records"))
-    return reader_deck.draw(sources, (16, 32), 3, seed=1, progress=False)
+    return reader_items.draw(sources, (16, 32), 3, seed=1, progress=False)
 
 
 def _deck(items, **rules):

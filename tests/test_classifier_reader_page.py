@@ -9,7 +9,7 @@ import re
 import pytest
 import tiny_readers
 
-from classifier import reader_deck, reader_page
+from classifier import reader_deck, reader_items, reader_page
 
 _SOURCES = sorted(pathlib.Path(reader_page.__file__).parent.glob("reader_*.js"))
 
@@ -17,7 +17,7 @@ _SOURCES = sorted(pathlib.Path(reader_page.__file__).parent.glob("reader_*.js"))
 @pytest.fixture(scope="module")
 def items(tmp_path_factory):
     sources = tiny_readers.sources(tmp_path_factory.mktemp("records"))
-    return reader_deck.draw(sources, (16, 32), 3, seed=1, progress=False)
+    return reader_items.draw(sources, (16, 32), 3, seed=1, progress=False)
 
 
 def _page(items, reader="cv1", **rules):

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from classifier import reader_deck
+from classifier import reader_items
 from pgan.data import labels, record_plan, record_set, record_writer
 from pgan.data.radiograph import Radiograph
 
@@ -36,7 +36,7 @@ def build(folder, origin, patients=20, per_patient=2, brightest=256, **settings)
 def sources(folder, **settings):
     """Real and synthetic images of 20 patients each."""
     return [
-        reader_deck.Source(
+        reader_items.Source(
             build(folder / origin, kind, per_patient=each, **settings), "all", origin
         )
         for origin, kind, each in (("real", "phantom", 2), ("synthetic", "synthetic", 1))

@@ -103,7 +103,7 @@ def _rules():
 
 
 def _build() -> None:
-    from classifier import reader_checks, reader_deck, reader_files
+    from classifier import reader_checks, reader_deck, reader_files, reader_items
     from pgan import results
     from pgan.data import record_set
 
@@ -116,10 +116,10 @@ def _build() -> None:
     warnings = reader_checks.require_alike(
         real, synthetic, _MASK_MARKERS.value, _ALLOW_MARKERS.value
     )
-    items = reader_deck.draw(
+    items = reader_items.draw(
         [
-            reader_deck.Source(real, _FOLD.value, reader_deck.REAL),
-            reader_deck.Source(synthetic, _SYNTHETIC_FOLD.value, reader_deck.SYNTHETIC),
+            reader_items.Source(real, _FOLD.value, reader_items.REAL),
+            reader_items.Source(synthetic, _SYNTHETIC_FOLD.value, reader_items.SYNTHETIC),
         ],
         resolutions,
         _COUNT.value,
@@ -139,7 +139,7 @@ def _build() -> None:
     ]
     print(results.markdown_table(["statistic", *(f"{size} px" for size in found)], rows))
     shares = [
-        reader_checks.with_findings(items, o) for o in (reader_deck.REAL, reader_deck.SYNTHETIC)
+        reader_checks.with_findings(items, o) for o in (reader_items.REAL, reader_items.SYNTHETIC)
     ]
     print(f"with a finding: {shares[0]:.0%} of the real, {shares[1]:.0%} of the synthetic images")
     for text in warnings:
