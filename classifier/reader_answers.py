@@ -6,14 +6,13 @@ the wrong key, or from a file that was counted twice, looks like any other numbe
 """
 
 import dataclasses
-import hashlib
 import json
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-DECK_FORMAT = "reader deck 1"
-KEY_FORMAT = "reader key 1"
+from classifier import reader_deck, reader_page
+
 ANSWERS_FORMAT = "reader answers 1"
 ORIGINS = ("real", "synthetic")
 CONFIDENCES = range(1, 6)
@@ -90,13 +89,6 @@ class Study:
         return any(one.background.get("simulated") for one in self.answers.values())
 
 
-def digest(content: Mapping[str, Any]) -> str:
-    """SHA-256 of a file's content without its own "digest", by which edited files are known."""
-    rest = {name: value for name, value in content.items() if name != "digest"}
-    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
-
-
 def load_study(
     deck: pathlib.Path,
     key: pathlib.Path,
@@ -152,7 +144,7 @@ def load_deck(path: pathlib.Path) -> Deck:
         ValueError: If it is not whole, or of another format.
     """
     path = path / "deck.json" if path.is_dir() else path
-    content = _read(path, DECK_FORMAT, "the deck of tools/build_reader_study.py")
+    content = _read(path, reader_deck.DECK_FORMAT, "the deck of tools/build_reader_study.py")
     try:
         items = {int(side): tuple(names) for side, names in content["items"].items()}
         deck = Deck(
@@ -193,7 +185,7 @@ def load_key(path: pathlib.Path, deck: Deck) -> dict[str, dict[str, Any]]:
         ValueError: If it is the key of another deck, or not whole.
     """
     path = path / "key.json" if path.is_dir() else path
-    content = _read(path, KEY_FORMAT, "the key of tools/build_reader_study.py")
+    content = _read(path, reader_deck.KEY_FORMAT, "the key of tools/build_reader_study.py")
     if content.get("deck") != deck.id:
         raise ValueError(
             f"{path} is the key of deck {content.get('deck')}, the deck is {deck.id}; give --key "
@@ -229,7 +221,7 @@ def load_answers(path: pathlib.Path, deck: Deck) -> Answers:
             that the deck has not, answers an image twice, or is otherwise not what the page saves.
     """
     content = _read(path, ANSWERS_FORMAT, "a reader's answers, as the page of the deck saves them")
-    if content.get("digest") != digest(content):
+    if content.get("digest") != reader_page.digest(content):
         raise ValueError(
             f"{path} was changed after the page had saved it (its digest does not fit); ask the "
             "reader for the file as it was saved"

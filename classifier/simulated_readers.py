@@ -19,7 +19,7 @@ from collections.abc import Mapping
 import numpy as np
 from scipy import special
 
-from classifier import reader_answers, reader_study
+from classifier import reader_answers, reader_page, reader_study
 from pgan import run_folder
 
 # Distances of the evidence from the criterion at which a reader is surer by one: 1 to 5.
@@ -242,7 +242,7 @@ def answer_deck(
             "finished": (_STARTED + duration).isoformat(),
             "answers": own,
         }
-        files[code] = {**content, "digest": reader_answers.digest(content)}
+        files[code] = {**content, "digest": reader_page.digest(content)}
     return files, truths
 
 

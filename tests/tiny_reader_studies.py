@@ -2,7 +2,7 @@
 
 import json
 
-from classifier import reader_answers
+from classifier import reader_answers, reader_deck, reader_page
 
 GROUPS = {"r1": "CV experts", "r2": "CV experts", "r3": "CV experts",
           "r4": "radiologists", "r5": "radiologists", "r6": "radiologists"}  # fmt: skip
@@ -23,7 +23,7 @@ def write_deck(folder, images=10, resolutions=(256, 512), groups=GROUPS, deck_id
         for number in range(2 * images)
     }
     deck = {
-        "format": reader_answers.DECK_FORMAT,
+        "format": reader_deck.DECK_FORMAT,
         "deck": deck_id,
         "title": "Tiny",
         "mode": "timed",
@@ -41,7 +41,7 @@ def write_deck(folder, images=10, resolutions=(256, 512), groups=GROUPS, deck_id
         },
         **facts,
     }
-    key = {"format": reader_answers.KEY_FORMAT, "deck": deck_id, "items": truth}
+    key = {"format": reader_deck.KEY_FORMAT, "deck": deck_id, "items": truth}
     (folder / "deck.json").write_text(json.dumps(deck))
     (folder / "key.json").write_text(json.dumps(key))
     return folder
@@ -85,7 +85,7 @@ def answers(folder, reader, wrong=(), timed_out=(), skipped=(), ticks=()):
 
 def sign(content):
     """The content with its digest."""
-    return {**content, "digest": reader_answers.digest(content)}
+    return {**content, "digest": reader_page.digest(content)}
 
 
 def write(path, content):

@@ -20,10 +20,11 @@ readers. A page has 1.33 bytes per pixel: 184 MB in the first example.
 have been read. See before whether the terms of the real images allow it.
 """
 
-import os
 import sys
 
 from absl import app, flags
+
+import tool_main
 
 _RECORDS = flags.DEFINE_string("records", None, "Record set with real images.")
 _SYNTHETIC = flags.DEFINE_string(
@@ -158,9 +159,7 @@ def _release() -> None:
     print(f"release: {folder}\nanswers: {folder}/{reader_files.ANSWERS}")
 
 
-def main(argv: list[str]) -> int | None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
+def main() -> int | None:
     if _RELEASE.value:
         _release()
         return None
@@ -170,18 +169,5 @@ def main(argv: list[str]) -> int | None:
     return None
 
 
-def _run(argv: list[str]) -> int | None:
-    """Turns errors that a user can mend into one message instead of a traceback."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        return main(argv)
-    except KeyboardInterrupt:
-        print("interrupted; the same command again continues", file=sys.stderr)
-        return 130
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-
-
 if __name__ == "__main__":
-    app.run(_run)
+    tool_main.run(main, continues=True)

@@ -20,6 +20,8 @@ import sys
 
 from absl import app, flags
 
+import tool_main
+
 _DECK = flags.DEFINE_string("deck", None, "deck.json, or its folder.")
 _KEY = flags.DEFINE_string("key", None, "File that says which images are real.")
 _ANSWERS = flags.DEFINE_list("answers", None, "Files of readers' answers, or folders of them.")
@@ -51,9 +53,7 @@ def _plan() -> None:
     print(reader_plan.text(expected, _HALF_WIDTH.value, _POWER.value))
 
 
-def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
+def main() -> None:
     if _PLAN.value:
         return _plan()
     if not (_DECK.value and _KEY.value and _ANSWERS.value and _OUTPUT.value):
@@ -116,15 +116,5 @@ def main(argv: list[str]) -> None:
     return None
 
 
-def _run(argv: list[str]) -> int | None:
-    """Turns errors that a user can mend into one message instead of a traceback."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        return main(argv)
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-
-
 if __name__ == "__main__":
-    app.run(_run)
+    tool_main.run(main)

@@ -10,11 +10,11 @@ from --key what an image is and err as often as --accuracies says; no image is l
 reports say that the readers are simulated.
 """
 
-import os
 import pathlib
-import sys
 
-from absl import app, flags
+from absl import flags
+
+import tool_main
 
 _DECK = flags.DEFINE_string("deck", None, "deck.json, or its folder.", required=True)
 _KEY = flags.DEFINE_string("key", None, "File that says which images are real.", required=True)
@@ -30,9 +30,7 @@ _TIME_OUTS = flags.DEFINE_float("time_outs", 0.01, "Share of images whose time r
 _SEED = flags.DEFINE_integer("seed", 1, "Seed of readers and answers.", 0)
 
 
-def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
+def main() -> None:
     from classifier import reader_answers, simulated_readers
 
     deck = reader_answers.load_deck(pathlib.Path(_DECK.value))
@@ -57,15 +55,5 @@ def main(argv: list[str]) -> None:
         print(f"{paths[number]}: simulated {group} {code}, true accuracy {skills}")
 
 
-def _run(argv: list[str]) -> int | None:
-    """Turns errors that a user can mend into one message instead of a traceback."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        return main(argv)
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-
-
 if __name__ == "__main__":
-    app.run(_run)
+    tool_main.run(main)
