@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from classifier import explanation, plots, pointing
+from classifier import explanation, plots
+from pgan import region_shares
 
 _CELLS = 16  # of a sheet; an image takes two, or four with a second classifier
 
@@ -99,7 +100,7 @@ def _digest(classifier):
 def _pointing(own, region):
     if region is None:
         return None
-    value = pointing.measure(own, region)
+    value = region_shares.measure(own, region)
     return {
         "inside": _number(value.inside), "area": value.area, "ratio": _number(value.ratio),
     }  # fmt: skip
@@ -123,9 +124,9 @@ def summary(
     table = []
     for place, judge in enumerate(judges):
         pointed = [one for one in known if (one.maps[place] > 0).any()]
-        own = [pointing.measure(one.maps[place], one.region) for one in pointed]
+        own = [region_shares.measure(one.maps[place], one.region) for one in pointed]
         others = [
-            pointing.measure(one.maps[place], other.region).ratio
+            region_shares.measure(one.maps[place], other.region).ratio
             for one in pointed
             for other in known
             if other is not one

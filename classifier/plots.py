@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classifier import pointing, stats
+from classifier import stats
+from pgan import region_shares
 from pgan.plots import COLOURS, FONT_SIZE
 
 if TYPE_CHECKING:
@@ -309,6 +310,6 @@ def _verdict(one, judge, k):
     if not (one.maps[k] > 0).any():
         where = "nothing speaks for it"
     elif one.region is not None:
-        value = pointing.measure(one.maps[k], one.region)
+        value = region_shares.measure(one.maps[k], one.region)
         where += f"; pointing {value.ratio:.1f} of {1 / value.area:.0f}"
     return f"{judge.name}: {one.scores[k]:.3f}, {decision}\n{where}"

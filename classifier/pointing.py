@@ -1,63 +1,22 @@
 """Whether maps point at a finding, as numbers, on phantoms: there it is known what lies where.
 
-The share of a map inside the region of the finding (the energy-based pointing game of Wang et al.,
-"Score-CAM", CVPR Workshops 2020), over the region's share of the image: 1 is what a map gets that
-knows nothing. The region is what the finding changes in the image: of an enlarged heart it is the
-rim by which it is larger, and a map that covers all of the heart has little of itself there.
+`pgan.region_shares` measures a map in the region of the finding. The region is what the finding
+changes in the image: of an enlarged heart it is the rim by which it is larger, and a map that
+covers all of the heart has little of itself there. What is negative in a map speaks against the
+finding and counts as 0.
 """
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
 from classifier import image_table
+from pgan import region_shares
 from pgan.data import labels as labels_lib
 from pgan.data import phantom, pyramid
 
-# Share of a finding's largest change of grey from which on a pixel belongs to its region.
-_EDGE = 0.25
 # Grey levels that a stored image and its new drawing may differ by, for rounding.
 _TOLERANCE = 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Pointing:
-    """How much of a map lies inside a region.
-
-    Attributes:
-        inside: Share of the map's positive part in the region, in [0, 1]; NaN for a map without.
-        area: Share of the image that the region has, in (0, 1].
-    """
-
-    inside: float
-    area: float
-
-    @property
-    def ratio(self) -> float:
-        """Over the area: 1 by chance, at most 1 / area."""
-        return self.inside / self.area
-
-
-def measure(found: np.ndarray, region: np.ndarray) -> Pointing:
-    """Measures a map.
-
-    Args:
-        found: float [R, R]; what is negative speaks against the finding and counts as 0.
-        region: bool [R, R], not empty.
-
-    Raises:
-        ValueError: If the region is empty or of another size.
-    """
-    if found.shape != region.shape or not region.any():
-        raise ValueError(
-            f"a map of {found.shape} wants a region of this size with a pixel in it, got "
-            f"{region.shape} with {int(region.sum())}"
-        )
-    positive = np.maximum(found, 0.0, dtype=np.float64)
-    total = positive.sum()
-    inside = float(positive[region].sum() / total) if total > 0 else float("nan")
-    return Pointing(inside, float(region.mean()))
 
 
 def has_truth(table: image_table.ImageTable) -> bool:
@@ -99,5 +58,5 @@ def regions(
                 f"{phantom.VERSION} look like; build the set anew with tools/build_records.py"
             )
         change = pyramid.box_filter(truth.findings[place], table.resolution)
-        found.append(change >= _EDGE * change.max() if change.any() else None)
+        found.append(region_shares.region(change) if change.any() else None)
     return found

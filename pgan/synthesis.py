@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pgan import model_card, synthetic_mark
+from pgan import model_card, serving_graph, synthetic_mark
 from pgan.data import labels as labels_lib
 
 # Pixels drawn at once when no batch size is asked for, and images at most.
@@ -36,6 +36,7 @@ class ExportedGenerator:
         """Takes a loaded SavedModel and its card; `load` reads both."""
         self._model = model  # The signatures do not keep it, and with it their variables, alive.
         self._draw = model.signatures["from_seeds"]
+        self._draw_floats = model.signatures["float_images"]
         self.card = card
         self.name = f"{card['name']}/{card['version']}"
         self.fingerprint: str = card["fingerprint"]
@@ -46,6 +47,11 @@ class ExportedGenerator:
     def default_batch_size(self) -> int:
         """Images drawn at once unless asked otherwise; fewer the larger they are."""
         return max(1, min(_LARGEST_BATCH, _BATCH_PIXELS // self.resolution**2))
+
+    @property
+    def latent_size(self) -> int:
+        """Entries of a latent vector."""
+        return self.card["network"]["latent_size"]
 
     @property
     def marks(self) -> dict[str, str]:
@@ -91,6 +97,42 @@ class ExportedGenerator:
         rows = np.broadcast_to(rows, (count, rows.shape[1]))
         images = list(self.stream(rows, seeds, indices, batch_size))
         return np.stack(images) if images else np.zeros((0, *[self.resolution] * 2), np.uint8)
+
+    def latents(self, seeds: int | Iterable[int], indices: int | Iterable[int] = 0) -> np.ndarray:
+        """Latent vectors float32 [N, latent_size] that `sample` draws with, standard normal.
+
+        Raises:
+            ValueError: If there are several seeds and another number of indices.
+        """
+        seeds, indices = _whole_numbers("seeds", seeds), _whole_numbers("indices", indices)
+        if len({len(seeds), len(indices)} - {1}) > 1:
+            raise ValueError(f"got {len(seeds)} seeds and {len(indices)} indices")
+        seeds, indices = map(tf.constant, np.broadcast_arrays(seeds, indices))
+        return serving_graph.latents_of(seeds, indices, self.latent_size).numpy()
+
+    def draw(
+        self, latents: np.ndarray, labels: np.ndarray, batch_size: int | None = None
+    ) -> np.ndarray:
+        """Draws images of latent vectors, with fractions of grey levels.
+
+        Args:
+            latents: float32 [N, latent_size].
+            labels: float32 [N, L].
+            batch_size: Images drawn at once.
+
+        Returns:
+            float32 [N, resolution, resolution] in [0, 255]. Rounded, they are those of `sample`.
+        """
+        batch_size = batch_size or self.default_batch_size
+        images = np.empty((len(latents), *[self.resolution] * 2), np.float32)
+        for start in range(0, len(latents), batch_size):
+            part = slice(start, start + batch_size)
+            drawn = self._draw_floats(
+                latents=tf.constant(latents[part], tf.float32),
+                labels=tf.constant(labels[part], tf.float32),
+            )["images"].numpy()[..., 0]
+            images[part] = np.clip((drawn + 1.0) * 127.5, 0, 255)
+        return images
 
     def encode(
         self, findings: Mapping[str, float] | Iterable[str] | str | np.ndarray

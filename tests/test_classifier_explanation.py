@@ -9,7 +9,8 @@ import tensorflow as tf
 import tiny_classifiers
 from tiny_classifiers import layered_backbone  # noqa: F401
 
-from classifier import explanation, explanation_report, grad_cam, image_table, pointing
+from classifier import explanation, explanation_report, grad_cam, image_table
+from pgan import region_shares
 from pgan.data import labels, phantom, record_plan, record_set, record_writer
 
 
@@ -136,7 +137,7 @@ def test_images_are_explained_as_if_alone_and_rows_say_what_was_found(table, jud
     assert first["positive"] is True and first["probability"] >= first["threshold"]
     assert first["weights_sha256"] != second["weights_sha256"]
     assert rows[3]["label"] == 0 and rows[3]["classifiers"][0]["pointing"] is None
-    value = pointing.measure(found[0].maps[0], found[0].region)
+    value = region_shares.measure(found[0].maps[0], found[0].region)
     assert first["pointing"]["ratio"] == pytest.approx(value.ratio)
     a, b = found[0].maps / found[0].maps.sum((1, 2), keepdims=True)
     assert rows[0]["overlap"] == pytest.approx(np.minimum(a, b).sum(), rel=1e-4)

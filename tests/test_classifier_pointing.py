@@ -1,7 +1,6 @@
-"""Shares of maps in regions, and the regions of phantoms."""
+"""The regions of phantoms."""
 
 import dataclasses
-import math
 
 import numpy as np
 import pytest
@@ -26,21 +25,6 @@ def images():
 @pytest.fixture(scope="module")
 def records(tmp_path_factory, images):
     return _write(tmp_path_factory.mktemp("records") / "phantom", images)
-
-
-def test_ratio_is_the_share_of_the_map_over_the_share_of_the_area():
-    region = np.zeros((4, 4), bool)
-    region[0, :2] = True
-    found = np.full((4, 4), -5.0, np.float32)
-    found[0, 0], found[3, 3] = 3.0, 1.0
-    value = pointing.measure(found, region)
-    assert (value.inside, value.area, value.ratio) == (0.75, 0.125, 6.0)
-    assert pointing.measure(np.ones((4, 4)), region).ratio == pytest.approx(1)
-    assert pointing.measure(region * 0.1, region).ratio == pytest.approx(1 / 0.125)
-    assert math.isnan(pointing.measure(-np.ones((4, 4)), region).ratio)
-    for wrong in (np.zeros((4, 4), bool), region[:3]):
-        with pytest.raises(ValueError, match="wants a region of this size with a pixel in it"):
-            pointing.measure(found, wrong)
 
 
 @pytest.mark.parametrize("resolution", [32, 48, 64])

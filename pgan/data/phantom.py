@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
+import tqdm
 
 from pgan.data import labels, phantom_drawing
 from pgan.data.phantom_anatomy import Chest
@@ -232,20 +233,24 @@ def redraw(image_id: str, size: int) -> tuple[np.ndarray, Truth]:
 
 
 @functools.lru_cache(maxsize=16)
-def finding_regions(size: int = 256, seed: int = 0, patients: int = 16) -> np.ndarray:
+def finding_regions(
+    size: int = 256, seed: int = 0, patients: int = 16, progress: bool = False
+) -> np.ndarray:
     """Where each finding acts on average: the mean over patients of |with - without|.
 
     Args:
         size: side of the maps.
         seed: population that the patients are from.
         patients: number of patients, one image each, with the finding alone at strength 1.
+        progress: whether to show a bar.
 
     Returns:
         float32 [14, size, size] in grey levels, read-only, order of `labels.NIH_14`.
     """
     count = len(labels.NIH_14)
     total = np.zeros((count, size, size), np.float32)
-    for patient in range(patients):
+    bar = tqdm.tqdm(range(patients), "Phantoms", unit="patient", disable=not progress)
+    for patient in bar:
         healthy, _ = _render(strengths(None), seed, patient, 0, size, False)
         for position, alone in enumerate(np.eye(count, dtype=np.float32)):
             ill, _ = _render(alone, seed, patient, 0, size, False)
