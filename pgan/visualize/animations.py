@@ -13,7 +13,7 @@ from pgan import plots, synthetic_mark
 
 _CELL = 256  # px of an image in a frame, at least
 _FRAME_WIDTH = 1024  # px of a frame, unless its cells are at their smallest
-_STRIP_FRAMES = 11
+_STRIP_FRAMES, _STRIP_CELL = 11, 128
 _HOLD = 8  # how often the first and the last frame are shown
 _HEADER = 24  # px
 
@@ -39,7 +39,7 @@ def strip(frames: np.ndarray, names: Sequence[str], title: str) -> Image.Image:
         title: Of the strip.
     """
     shown = strip_places(frames.shape[1])
-    rows = [np.stack([_resized(image, _CELL, enlarge=False) for image in row[shown]])
+    rows = [np.stack([_resized(image, _STRIP_CELL, _CELL) for image in row[shown]])
             for row in frames]  # fmt: skip
     return plots.image_grid(rows, names, title)
 
@@ -63,11 +63,11 @@ def compose(frames: np.ndarray, captions: Sequence[str]) -> np.ndarray:
     count = len(frames)
     columns = count if count <= 4 else math.ceil(math.sqrt(count))
     rows = -(-count // columns)
-    side = max(_CELL, _FRAME_WIDTH // columns)
+    most = max(_CELL, _FRAME_WIDTH // columns)
     font = ImageFont.load_default(size=14)
     pictures = []
     for number, caption in enumerate(captions):
-        cells = [_resized(images[number], side, enlarge=True) for images in frames]
+        cells = [_resized(images[number], _CELL, most) for images in frames]
         height, width = cells[0].shape
         shape = (columns * width + columns * width % 2, rows * height + _HEADER)
         picture = Image.new("L", (shape[0], shape[1] + shape[1] % 2))
@@ -154,11 +154,9 @@ def _beside(path):
     return path.with_name(f".{path.name}.part")
 
 
-def _resized(image, side, enlarge):
-    """An image uint8 [R, R], by a whole factor at most as large as a side and, if asked, as 256."""
+def _resized(image, least, most):
+    """An image uint8 [R, R], by whole factors to at least and at most some px."""
     size = image.shape[0]
-    if size > side:
-        return np.asarray(Image.fromarray(image).reduce(-(-size // side)))
-    if enlarge and size < _CELL:
-        return np.kron(image, np.ones((-(-_CELL // size),) * 2, np.uint8))
-    return image
+    if size > most:
+        return np.asarray(Image.fromarray(image).reduce(-(-size // most)))
+    return np.kron(image, np.ones((max(1, -(-least // size)),) * 2, np.uint8))

@@ -24,7 +24,8 @@ from pgan.data import phantom
 from pgan.search import block_store
 from pgan.visualize import pseudo_patients
 
-BLOCKS = "block_*.npz"  # not needed once the maps are kept
+PART = "part"  # what is kept while maps are measured
+_BLOCK = 16  # pseudo-patients between two saves
 _RESAMPLES = 2000
 _LEVEL = 0.95
 
@@ -90,34 +91,35 @@ def measure(
         count: N; they are images 0 to N - 1 of the seed.
         seed: Of the pseudo-patients.
         regions: bool [F, R, R]; None without.
-        folder: Keeps finished blocks, which the same call goes on from.
+        folder: Keeps what is done as `PART`, from where the same call goes on.
         progress: Whether to show a bar.
     """
     folder = folder or block_store.Folder(None, {})
-    size, step = generator.resolution, generator.default_batch_size
+    size, findings = generator.resolution, len(positions)
     if regions is None:
-        regions = np.zeros((len(positions), size, size), bool)
-    blocks = []
-    with tqdm.tqdm(total=count, desc="Mean maps", unit="latent", disable=not progress) as bar:
-        for start in range(0, count, step):
-            indices = np.arange(start, min(start + step, count))
-            block = folder.load(_block_name(start))
-            if block is None:
-                block = _measure_block(generator, others, positions, seed, indices, regions)
-                folder.save(_block_name(start), block)
-            blocks.append(block)
-            bar.update(len(indices))
-    return MeanMaps(
-        *(
-            (sum(block[name] for block in blocks) / count).astype(np.float32)
-            for name in ("without", "difference")
-        ),
-        *(np.concatenate([block[name] for block in blocks]) for name in ("changes", "inside")),
+        regions = np.zeros((findings, size, size), bool)
+    state = folder.load(PART) or {
+        "without": np.zeros((findings, size, size)),
+        "difference": np.zeros((findings, size, size)),
+        "changes": np.zeros((0, findings)),
+        "inside": np.zeros((0, findings, findings)),
+    }
+    done = len(state["changes"])
+    bar = tqdm.tqdm(
+        total=count, initial=done, desc="Mean maps", unit="latent", disable=not progress
     )
-
-
-def _block_name(start):
-    return f"block_{start:08d}"
+    with bar:
+        for start in range(done, count, _BLOCK):
+            indices = np.arange(start, min(start + _BLOCK, count))
+            block = _measure_block(generator, others, positions, seed, indices, regions)
+            for name in ("without", "difference"):
+                state[name] += block[name]
+            for name in ("changes", "inside"):
+                state[name] = np.concatenate([state[name], block[name]])
+            folder.save(PART, state)
+            bar.update(len(indices))
+    means = {name: (state[name] / count).astype(np.float32) for name in ("without", "difference")}
+    return MeanMaps(**{**state, **means})
 
 
 def _measure_block(generator, others, positions, seed, indices, regions):
@@ -157,7 +159,8 @@ def rows(
     Returns:
         JSON types. "map_change": mean |with - without| in grey levels. "map_ratio": the mean of
         the share of energy inside over the region's area; "of_others", the same of the maps of the
-        other findings in this region; "of_mean_map", of the mean of the signed maps.
+        other findings in this region; "margin", by how much the first is larger; "of_mean_map",
+        the ratio of the mean of the signed maps.
     """
     rng = np.random.default_rng(seed)
     table = []
@@ -169,8 +172,8 @@ def rows(
         area = float(regions[number].mean())
         ratios = maps.inside[:, :, number] / area
         own = ratios[:, number]
-        rest = np.delete(ratios, number, axis=1)
-        rest = rest[~np.isnan(rest)]
+        rest = _mean_of_known(np.delete(ratios, number, axis=1))
+        margin = own - rest
         energy = np.abs(maps.difference[number])
         table.append(
             {
@@ -180,13 +183,21 @@ def rows(
                 "without_change": int(np.isnan(own).sum()),
                 "area": area,
                 "largest": 1 / area,
-                "of_others": float(rest.mean()) if len(rest) else None,
+                "of_others": _mean(rest[~np.isnan(rest)], rng)["value"],
+                "margin": _mean(margin[~np.isnan(margin)], rng),
                 "of_mean_map": region_shares.measure(energy, regions[number]).ratio
                 if energy.any()
                 else None,
             }
         )
     return table
+
+
+def _mean_of_known(values):
+    """Mean of each row without its NaN; NaN where there is nothing else."""
+    known = ~np.isnan(values)
+    sums, counts = np.where(known, values, 0).sum(axis=1), known.sum(axis=1)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
 def _mean(values, rng):

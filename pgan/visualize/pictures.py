@@ -39,7 +39,9 @@ class Pictures:
         self._names = [str(one) for one in wanted.patients]
         self._vectors = pseudo_patients.latents(generator, wanted.patients)
         self._films = animations.encoder_missing() is None
-        self.others = synthetic_sets.finding_text(wanted.others, generator.findings)
+        self.others = "0"  # not "No Finding", which some vocabularies have as a class
+        if wanted.others.any():
+            self.others = synthetic_sets.finding_text(wanted.others, generator.findings)
         self.title = f"{generator.name}, {generator.resolution} px, synthetic"
 
     def write_sweeps(self) -> None:

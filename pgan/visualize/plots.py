@@ -13,9 +13,10 @@ from pgan.plots import FONT_SIZE
 if TYPE_CHECKING:
     from matplotlib import figure
 
-_COLOURS = "bwr"  # bright at both ends, which are seen over dark lungs as well as over a heart
+# Blue, the grey of an image, red: what the colours of differences look like over that grey.
+_COLOURS = ("#0050FF", "#808080", "#FF1800")
 _CELL = 2.1  # inches
-_OPACITY = 0.85
+_OPACITY = 0.9  # of the largest difference; what is there stays visible
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,12 +37,12 @@ class Panel:
 
 
 def scale(differences: np.ndarray) -> float:
-    """End of a colour scale that fits differences float [..., R, R] of several findings.
+    """End of a colour scale that fits differences float [F, ...] of F findings.
 
     It is the 99.5th percentile of the sizes within the finding that changes most, in whole grey
     levels and at least 1: single pixels do not pale all others.
     """
-    each = np.percentile(np.abs(differences), 99.5, axis=(-2, -1))
+    each = np.percentile(np.abs(differences).reshape(len(differences), -1), 99.5, axis=1)
     return float(max(1.0, np.ceil(each.max())))
 
 
@@ -73,7 +74,8 @@ def sheet(
             if number < len(panels):
                 _draw(part, panels[number], limit)
         if limit is not None:
-            shades = cm.ScalarMappable(colors.Normalize(-limit, limit), _COLOURS)
+            colours = colors.LinearSegmentedColormap.from_list("differences", _COLOURS)
+            shades = cm.ScalarMappable(colors.Normalize(-limit, limit), colours)
             drawing.colorbar(
                 shades,
                 cax=drawing.add_subplot(grid[rows, :]),
@@ -89,7 +91,16 @@ def _draw(part, panel, limit):
     part.imshow(panel.image, cmap="gray", vmin=0, vmax=255)
     part.set_title(panel.title)
     if panel.difference is not None:
-        shares = np.clip(panel.difference / limit, -1, 1)
-        part.imshow(shares, cmap=_COLOURS, vmin=-1, vmax=1, alpha=_OPACITY * np.abs(shares) ** 0.5)
+        part.imshow(_overlay(np.clip(panel.difference / limit, -1, 1)))
     if panel.region is not None and not panel.region.all():
         part.contour(panel.region, [0.5], colors="#00FF66", linewidths=0.8)
+
+
+def _overlay(shares):
+    """Colours float [R, R, 4] of shares of the limit in [-1, 1]: the larger, the more opaque."""
+    from matplotlib import colors
+
+    darker, _, brighter = map(colors.to_rgba, _COLOURS)
+    overlay = np.where(shares[..., np.newaxis] > 0, brighter, darker)
+    overlay[..., 3] = _OPACITY * np.abs(shares)
+    return overlay

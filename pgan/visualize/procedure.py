@@ -88,10 +88,12 @@ def run(
 def _write_means(generator, wanted, drawn, path, kept, progress) -> list[dict[str, Any]]:
     """Writes mean maps as arrays and as a sheet, and returns their rows."""
     findings = [generator.findings[position] for position in wanted.positions]
-    size, regions = generator.resolution, None
-    if wanted.phantoms:
-        regions = mean_maps.regions_of_phantoms(findings, size, wanted.phantoms, progress)
     arrays = kept.load(_MAPS)
+    regions = None if arrays is None else arrays.get("regions")
+    if wanted.phantoms and regions is None:
+        regions = mean_maps.regions_of_phantoms(
+            findings, generator.resolution, wanted.phantoms, progress
+        )
     if arrays is None:
         maps = mean_maps.measure(
             generator, wanted.others, wanted.positions, wanted.mean_count, wanted.mean_seed,
@@ -102,8 +104,7 @@ def _write_means(generator, wanted, drawn, path, kept, progress) -> list[dict[st
         maps = mean_maps.MeanMaps(
             **{field.name: arrays[field.name] for field in dataclasses.fields(mean_maps.MeanMaps)}
         )
-    for block in path.glob(mean_maps.BLOCKS):
-        block.unlink()
+    (path / f"{mean_maps.PART}.npz").unlink(missing_ok=True)
     table = mean_maps.rows(maps, findings, regions, wanted.mean_seed)
     ratios = {row["finding"]: row["value"] for row in table if row["name"] == "map_ratio"}
     panels = []
@@ -121,7 +122,7 @@ def _write_means(generator, wanted, drawn, path, kept, progress) -> list[dict[st
     if ratios:
         title += (
             f"\nGreen: where the finding acts in {wanted.phantoms} phantoms. Numbers: share of the "
-            "maps in there over its share of the area, 1 by chance"
+            "maps in there\nover its share of the area, 1 by chance"
         )
     limit = plots.scale(maps.difference)
     sheet = path / "differences" / "mean.png"

@@ -15,7 +15,8 @@ _RATIO_NOTE = (
     "side, that is everywhere it may be.",
     "`of others`: the same number of the maps of the other findings in this region. Whatever "
     "changes lungs has more than 1 in a region that lies in the lungs: only a `ratio` above that "
-    "of the others shows that the generator knows this finding from them.",
+    "of the others shows that the generator knows this finding from them. `above others`: 95 % "
+    "interval of the difference of the two in one pseudo-patient.",
     "`of mean map`: the ratio of the mean of the signed differences, in which what differs from "
     "one pseudo-patient to the next cancels.",
 )
@@ -67,12 +68,14 @@ def report(
 
 def ratio_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Markdown table of rows "map_ratio", the largest ratio first."""
-    header = ("finding", "ratio", "95 %", "of others", "of mean map", "largest", "area")
+    header = (
+        "finding", "ratio", "95 %", "of others", "above others", "of mean map", "largest", "area",
+    )  # fmt: skip
     order = sorted(rows, key=lambda row: -(row["value"] or 0.0))
     cells = [
         [
-            row["finding"], row["value"], _interval(row), row["of_others"], row["of_mean_map"],
-            row["largest"], row["area"],
+            row["finding"], row["value"], _interval(row), row["of_others"],
+            _interval(row["margin"]), row["of_mean_map"], row["largest"], row["area"],
         ]
         for row in order
     ]  # fmt: skip
