@@ -123,6 +123,8 @@ def test_ratios_tell_where_maps_lie():
     rows = {(row["name"], row["finding"]): row for row in table}
     first, second, third = (rows["map_ratio", name] for name in "ABC")
     assert (first["value"], first["low"], first["high"]) == (4, 4, 4)
+    assert first["margin"] == {"value": 4, "low": 4, "high": 4, "level": 0.95}
+    assert second["margin"]["value"] == pytest.approx(2) and third["margin"]["value"] is None
     assert first["area"] == 0.25 and first["largest"] == 4 and first["of_others"] == 0
     assert second["value"] == pytest.approx(2) and second["of_mean_map"] == pytest.approx(2)
     # No map of the third; those of the first have a quarter of their energy in 1/16 of the area.

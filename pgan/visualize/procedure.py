@@ -99,7 +99,8 @@ def _write_means(generator, wanted, drawn, path, kept, progress) -> list[dict[st
             generator, wanted.others, wanted.positions, wanted.mean_count, wanted.mean_seed,
             regions, kept, progress,
         )  # fmt: skip
-        kept.save(_MAPS, {**dataclasses.asdict(maps), "findings": np.array(findings)})
+        arrays = {**dataclasses.asdict(maps), "findings": np.array(findings)}
+        kept.save(_MAPS, arrays if regions is None else {**arrays, "regions": regions})
     else:
         maps = mean_maps.MeanMaps(
             **{field.name: arrays[field.name] for field in dataclasses.fields(mean_maps.MeanMaps)}
