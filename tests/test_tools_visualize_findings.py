@@ -109,7 +109,9 @@ def test_ratios_and_nearest_images_of_phantoms(show, phantom_export_path, phanto
     for row in rows:
         assert 0 < row["low"] <= row["value"] <= row["high"] <= row["largest"]
         assert row["phantoms"] == 2 and row["others"] == "0"
-    assert "in the mean over 2 phantoms" in (folder / "report.md").read_text()
+    report = (folder / "report.md").read_text()
+    assert "in the mean over 2 phantoms" in report and "](nearest/" not in report
+    assert "they show patients" in report
     text = Image.open(folder / "nearest" / "Effusion.png").text
     assert "images of patients" in text["Warning"] and "synthetic" not in text
     assert not (folder / ".nearest").exists() and not (folder / "sweeps").exists()

@@ -11,6 +11,7 @@ import tqdm
 from pgan import synthesis, synthetic_sets
 from pgan.visualize import animations, neighbours, plots, pseudo_patients, request
 
+NEAREST = "nearest"  # folder of the pictures that show patients
 SHEET_COLUMNS = 5
 SHEET_CELL = 512  # px; larger images are reduced for sheets
 _WORK = ".nearest"
@@ -181,7 +182,7 @@ class Pictures:
         self, without: np.ndarray, shown: np.ndarray, training: request.Training
     ) -> None:
         paths = [
-            self._path / "nearest" / f"{pseudo_patients.file_name(finding)}.png"
+            self._path / NEAREST / f"{pseudo_patients.file_name(finding)}.png"
             for finding in self._findings
         ]
         if all(path.exists() for path in paths):

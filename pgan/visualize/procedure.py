@@ -80,8 +80,8 @@ def run(
     }
     table = [{**row, **facts} for row in table]
     results.write(path / RESULTS, table)
-    found = sorted(picture.relative_to(path).as_posix() for picture in path.rglob("*.png"))
-    run_folder.write_atomically(path / REPORT, report_text.report(drawn.title, facts, table, found))
+    text = report_text.report(drawn.title, facts, table, _pictures(path), training is not None)
+    run_folder.write_atomically(path / REPORT, text)
     return table
 
 
@@ -129,3 +129,10 @@ def _write_means(generator, wanted, drawn, path, kept, progress) -> list[dict[st
     sheet = path / "differences" / "mean.png"
     drawn.write_sheet(sheet, panels, pictures.SHEET_COLUMNS, title, limit)
     return table
+
+
+def _pictures(path: pathlib.Path) -> list[str]:
+    """Pictures for the report: without those of patients, the mean maps first."""
+    found = (picture.relative_to(path) for picture in path.rglob("*.png"))
+    shown = [picture.as_posix() for picture in found if picture.parts[0] != pictures.NEAREST]
+    return sorted(shown, key=lambda name: (not name.endswith("/mean.png"), name))

@@ -12,7 +12,7 @@ _RATIO_NOTE = (
     "knows nothing, `largest` what one gets that lies inside entirely. The region: in the mean "
     "over {phantoms} phantoms of |drawn with the finding - drawn without|, the pixels with at "
     f"least {region_shares.EDGE:g} of the largest value. Where a finding has no fixed place or "
-    "side, that is everywhere it may be.",
+    "side, that is everywhere it may be, and few phantoms leave gaps in it: give more --phantoms.",
     "`of others`: the same number of the maps of the other findings in this region. Whatever "
     "changes lungs has more than 1 in a region that lies in the lungs: only a `ratio` above that "
     "of the others shows that the generator knows this finding from them. `above others`: 95 % "
@@ -37,6 +37,7 @@ def report(
     facts: Mapping[str, Any],
     rows: Sequence[Mapping[str, Any]],
     pictures: Sequence[str],
+    nearest: bool,
 ) -> str:
     """Text of the report.
 
@@ -45,6 +46,7 @@ def report(
         facts: That all rows share.
         rows: Of `mean_maps.rows`, with these facts.
         pictures: Paths of PNG files, relative to the report.
+        nearest: Whether there are pictures of training images as well.
     """
     parts = [
         f"# Findings of {title}",
@@ -62,6 +64,8 @@ def report(
         count = f"{changes[0]['count']:,} pseudo-patients of seed {facts['seed']}."
         parts += ["## How much changes", change_table(changes), f"{_CHANGE_NOTE} {count}"]
     parts += ["## Pictures"]
+    if nearest:
+        parts += ["Not here, since they show patients: the nearest training images, `nearest/`."]
     parts += [f"![{name}]({name})" for name in pictures]
     return "\n\n".join(parts) + "\n"
 
