@@ -89,7 +89,8 @@ def test_intervals_cover_as_often_as_they_say(kind):
         hits.append((found.low <= true) & (true <= found.high))
         z = np.arctanh(found.value) - math.atanh(true)
         of_fisher.append(np.abs(z) <= 1.96 / math.sqrt(count - 3))
-    assert 0.925 <= np.mean(hits) <= 0.97
+    # The tails of rare high probabilities are not all in 400 images.
+    assert (0.90 if kind is _rarely_high else 0.925) <= np.mean(hits) <= 0.97
     if kind is _spreading:  # What Fisher's standard error is worth here.
         assert np.mean(of_fisher) > 0.97
 

@@ -1,4 +1,4 @@
-"""Correlations as typed, with tiny models: files, rows, figures, redone without models, refusals."""
+"""Correlations as typed, with tiny models: files, rows, figures, again without models, refusals."""
 
 import json
 import pathlib
