@@ -28,7 +28,7 @@ def matrix(found: correlation.Matrix, clustering: correlation.Clustering | None)
 
     Returns:
         The figure: the tree of the findings above, frames of white around blocks and what the
-        classifier calls the same; undefined cells are hatched.
+        classifier calls the same; undefined cells are grey.
     """
     from matplotlib import figure, rc_context
 
