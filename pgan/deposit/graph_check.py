@@ -1,0 +1,284 @@
+"""Reads the graph of a SavedModel without running anything of it, and refuses what could do harm.
+
+`saved_model.pb` is parsed as data. A graph passes if it is one graph of tag `serve` with
+
+* operations of `operations.ALLOWED` only, in the graph, in every function of its library, whether
+  it is called or not, and in the list of operations that it declares;
+* the operations that read and write checkpoints in the two functions that its saver names, which
+  nothing else calls; the reading one reads the file that it is given;
+* objects of the four kinds that exports have: no resources with initialisers, no assets, no Keras
+  layers, no saveables of its own;
+* constants and variables of bounded declared size, and no more variables than its file can hold;
+* no functions that are called like an operation, no gradient functions of the old kind.
+
+What this cannot see: a generator that draws its training images, or anything else that is wrong
+with its images, since that is a matter of numbers, not of operations; errors in TensorFlow's own
+parsers and kernels, which allowed operations with odd arguments could reach; loops that never end
+and results that fill the memory. So a deposit should run under an account of its own that may write
+nowhere else, with limited memory, and TensorFlow be kept up to date.
+"""
+
+import dataclasses
+import math
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from google.protobuf import message
+from tensorflow.core.framework import types_pb2
+from tensorflow.core.protobuf import saved_model_pb2
+
+from pgan.deposit import operations
+
+_KINDS = ("user_object", "variable", "bare_concrete_function", "captured_tensor")
+_OBJECTS = ("_generic_user_object", "trackable_list_wrapper", "signature_map")
+# Bytes of an element; types that are not here hold no numbers. Texts are counted by their content.
+_BYTES = {
+    types_pb2.DT_BOOL: 1,
+    types_pb2.DT_UINT8: 1,
+    types_pb2.DT_INT8: 1,
+    types_pb2.DT_BFLOAT16: 2,
+    types_pb2.DT_HALF: 2,
+    types_pb2.DT_INT32: 4,
+    types_pb2.DT_UINT32: 4,
+    types_pb2.DT_FLOAT: 4,
+    types_pb2.DT_INT64: 8,
+    types_pb2.DT_UINT64: 8,
+    types_pb2.DT_DOUBLE: 8,
+    types_pb2.DT_STRING: 16,
+}
+_DEVICES = ("", "/device:CPU:", "/device:GPU:")
+
+
+class RefusedError(ValueError):
+    """Something in a submission is not as it has to be; nothing of it was run."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """Sizes that a graph may have; a paper-sized generator has a tenth of each.
+
+    Attributes:
+        nodes: Nodes of the graph and all functions.
+        constant_bytes: Of all constants, as declared.
+        variable_bytes: Of all variables, as declared.
+    """
+
+    nodes: int = 50_000
+    constant_bytes: int = 2**25
+    variable_bytes: int = 2**31
+
+
+_LIMITS = Limits()
+
+
+def check(path: pathlib.Path, data_bytes: int, limits: Limits = _LIMITS) -> Mapping[str, Any]:
+    """Checks the graph of a SavedModel.
+
+    Args:
+        path: Its file `saved_model.pb`.
+        data_bytes: Size of the file with its variables.
+        limits: Sizes that are allowed.
+
+    Returns:
+        Its signatures by name, `SignatureDef` messages.
+
+    Raises:
+        RefusedError: If it does not pass; says what was found where.
+    """
+    content = saved_model_pb2.SavedModel()
+    try:
+        content.ParseFromString(path.read_bytes())
+    except message.DecodeError:
+        raise RefusedError(f"{path.name} is cut off or no SavedModel") from None
+    if len(content.meta_graphs) != 1:
+        raise RefusedError(f"{path.name} holds {len(content.meta_graphs)} graphs, wanted is one")
+    graph = content.meta_graphs[0]
+    _check_head(graph)
+    functions = _functions(graph)
+    savers = _savers(graph, functions)
+    _check_operations(graph, functions, savers)
+    _check_calls(graph, functions, savers)
+    _check_objects(graph, data_bytes, limits)
+    _check_sizes(graph, limits)
+    return graph.signature_def
+
+
+def _check_head(graph) -> None:
+    """What a graph says about itself: tags, assets, initialisers."""
+    if list(graph.meta_info_def.tags) != ["serve"]:
+        raise RefusedError(f"the graph has the tags {list(graph.meta_info_def.tags)}, not serve")
+    if graph.meta_info_def.HasField("any_info"):
+        raise RefusedError("the graph carries a message of an unknown type (any_info)")
+    if graph.asset_file_def:
+        names = [asset.filename for asset in graph.asset_file_def]
+        raise RefusedError(f"the graph reads asset files: {', '.join(names)}")
+    strangers = sorted(set(graph.collection_def) - {"saved_model_main_op"})
+    if strangers:
+        raise RefusedError(f"the graph has collections: {', '.join(strangers)}")
+    if graph.graph_def.library.gradient:
+        raise RefusedError("the graph has gradient functions of the old kind")
+    for operation in graph.meta_info_def.stripped_op_list.op:
+        if operation.name not in operations.KNOWN:
+            raise RefusedError(f"the graph declares the operation {operation.name}")
+
+
+def _functions(graph) -> dict[str, Any]:
+    functions = {}
+    for function in graph.graph_def.library.function:
+        name = function.signature.name
+        if name in operations.KNOWN:
+            raise RefusedError(f"a function is called {name} like an operation")
+        if name in functions:
+            raise RefusedError(f"there are two functions {name}")
+        functions[name] = function
+    return functions
+
+
+def _savers(graph, functions) -> dict[str, str]:
+    """{function that saves: node that calls it, function that restores: node that calls it}."""
+    nodes = {node.name: node for node in graph.graph_def.node}
+    if len(nodes) < len(graph.graph_def.node):
+        raise RefusedError("two nodes of the graph have the same name")
+    saver = graph.saver_def
+    found = {}
+    for name in (saver.save_tensor_name.partition(":")[0], saver.restore_op_name):
+        node = nodes.get(name)
+        called = "" if node is None else node.attr["f"].func.name
+        if node is None or node.op != "StatefulPartitionedCall" or called not in functions:
+            raise RefusedError("the graph's saver is not that of tf.saved_model.save")
+        found[called] = name
+    if len(found) != 2:
+        raise RefusedError("the graph saves and restores by the same function")
+    return found
+
+
+def _check_operations(graph, functions, savers) -> None:
+    """Operations of all nodes, and the devices that they want."""
+    save, restore = savers
+    allowed = {save: operations.SAVING, restore: operations.RESTORING}
+    parts = [("the graph", graph.graph_def.node, operations.ALLOWED)]
+    parts += [
+        (f"the function {name}", function.node_def, allowed.get(name, operations.ALLOWED))
+        for name, function in functions.items()
+    ]
+    for where, nodes, names in parts:
+        for node in nodes:
+            if node.op not in names:
+                raise RefusedError(
+                    f"{where} has the operation {node.op} (node {node.name}), which no generator "
+                    "needs; it was not run"
+                )
+            if not any(node.device == d or (d and node.device.startswith(d)) for d in _DEVICES):
+                raise RefusedError(f"{where} wants the device {node.device} (node {node.name})")
+    arguments = functions[restore].signature.input_arg
+    for node in functions[restore].node_def:
+        given = node.input[0] if node.input else ""
+        if node.op == "RestoreV2" and (not arguments or given != arguments[0].name):
+            raise RefusedError(
+                "the function that restores variables reads a file of its own choice"
+            )
+
+
+def _check_calls(graph, functions, savers) -> None:
+    """Functions that are called exist, and those of the saver are called by nothing else."""
+    bodies = [node for function in functions.values() for node in function.node_def]
+    calls = [
+        name
+        for node in (*graph.graph_def.node, *bodies)
+        for value in node.attr.values()
+        for name in _called(value)
+    ]
+    for function in functions.values():
+        calls += [name for value in function.attr.values() for name in _called(value)]
+    missing = sorted(set(calls) - set(functions))
+    if missing:
+        raise RefusedError(f"the graph calls a function that is not there: {missing[0]}")
+    outside = [*graph.object_graph_def.concrete_functions]
+    for node in graph.object_graph_def.nodes:
+        outside += [node.captured_tensor.concrete_function]
+        outside += [node.bare_concrete_function.concrete_function_name]
+    outside += [one.gradient_func for one in graph.graph_def.library.registered_gradients]
+    for name, node in savers.items():
+        users = [
+            other.name
+            for other in graph.graph_def.node
+            if any(text.lstrip("^").partition(":")[0] == node for text in other.input)
+        ]
+        ends = [
+            key
+            for key, signature in graph.signature_def.items()
+            for end in (*signature.inputs.values(), *signature.outputs.values())
+            if end.name.partition(":")[0] == node
+        ]
+        begins = graph.collection_def["saved_model_main_op"].node_list.value
+        if calls.count(name) != 1 or name in outside or users or ends or node in begins:
+            raise RefusedError(f"the saver's function {name} is called by something else")
+
+
+def _called(value) -> Iterator[str]:
+    """Names of functions in an attribute, those in their own attributes among them."""
+    kind = value.WhichOneof("value")
+    named = [value.func] if kind == "func" else value.list.func if kind == "list" else []
+    for function in named:
+        yield function.name
+        for inner in function.attr.values():
+            yield from _called(inner)
+
+
+def _check_objects(graph, data_bytes, limits) -> None:
+    """Objects that loading makes in Python, and the size of the variables."""
+    total = 0
+    for number, node in enumerate(graph.object_graph_def.nodes):
+        kind = node.WhichOneof("kind")
+        if kind not in _KINDS:
+            raise RefusedError(f"object {number} is a {kind}, which exports do not have")
+        if kind == "user_object" and node.user_object.identifier not in _OBJECTS:
+            raise RefusedError(f"object {number} is a {node.user_object.identifier}")
+        if node.saveable_objects or node.registered_name or node.registered_saver:
+            raise RefusedError(f"object {number} brings its own way of being saved or loaded")
+        if node.user_object.metadata:
+            raise RefusedError(f"object {number} has metadata")
+        hidden = [child.local_name for child in node.children if child.local_name[:1] == "_"]
+        if hidden:
+            raise RefusedError(f"object {number} sets the hidden attribute {hidden[0]}")
+        if kind == "variable":
+            variable = node.variable
+            where = f"the variable {variable.name}"
+            total += _size(variable.dtype, [dim.size for dim in variable.shape.dim], where)
+    if total > min(limits.variable_bytes, data_bytes):
+        raise RefusedError(
+            f"variables of {total:,} bytes are declared; their file has {data_bytes:,} and "
+            f"{limits.variable_bytes:,} are allowed"
+        )
+
+
+def _check_sizes(graph, limits) -> None:
+    """How many nodes there are, and how large their constants are when they are unpacked."""
+    bodies = [node for function in graph.graph_def.library.function for node in function.node_def]
+    nodes = [*graph.graph_def.node, *bodies]
+    if len(nodes) > limits.nodes:
+        raise RefusedError(f"the graph has {len(nodes):,} nodes, {limits.nodes:,} are allowed")
+    total = 0
+    for node in nodes:
+        for name, value in node.attr.items():
+            tensors = list(value.list.tensor)
+            if value.WhichOneof("value") == "tensor":
+                tensors.append(value.tensor)
+            for tensor in tensors:
+                # A value may be written once and stand for an array of any shape.
+                sizes = [dim.size for dim in tensor.tensor_shape.dim]
+                total += _size(tensor.dtype, sizes, f"the attribute {name} of {node.name}")
+                total += tensor.ByteSize()
+    if total > limits.constant_bytes:
+        raise RefusedError(
+            f"constants of {total:,} bytes are declared, {limits.constant_bytes:,} are allowed"
+        )
+
+
+def _size(dtype: int, sizes: Sequence[int], where: str) -> int:
+    if dtype not in _BYTES:
+        raise RefusedError(f"{where} is of the type {types_pb2.DataType.Name(dtype)}")
+    if min(sizes, default=0) < 0:
+        raise RefusedError(f"{where} has no definite shape")
+    return math.prod(sizes) * _BYTES[dtype]

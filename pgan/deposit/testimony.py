@@ -1,0 +1,112 @@
+"""What a site says of its generator: numbers of tools/evaluate_gan.py and an audit's report.
+
+Both are the site's word. Numbers can be measured again where the reference is public. An audit
+cannot: it needs the images of the patients, which never leave the site; its report is checked for
+being one of this very generator and of its training images, and believed.
+"""
+
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from pgan import evaluation_report, results, set_comparison
+from pgan.deposit import submission_check
+from pgan.deposit.graph_check import RefusedError
+
+_LARGEST = 2**25  # bytes
+_CLAIM = (
+    "metric",
+    "value",
+    "images",
+    "count",
+    "resolution",
+    "reference",
+    "reference_fingerprint",
+    "features",
+    "seed",
+    "labels",
+    "timestamp",
+)
+_AUDIT_FILE = "report.json"
+
+
+def read_claims(path: str | os.PathLike, card: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Numbers that a site measured of whole sets of images of its generator.
+
+    Args:
+        path: Folder or `results.jsonl` of tools/evaluate_gan.py.
+        card: Of the generator.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        RefusedError: If it holds no number of this generator.
+    """
+    file = _file(path, evaluation_report.RESULTS)
+    rows = [row for row in results.read(file) if isinstance(row, dict)]
+    rows = [
+        {name: row[name] for name in _CLAIM if name in row}
+        for row in rows
+        if row.get("images") == set_comparison.SYNTHETIC
+        and "setting" not in row
+        and row.get("generator_fingerprint") == card["fingerprint"]
+        and isinstance(row.get("metric"), str)
+        and isinstance(row.get("value"), float | int)
+    ]
+    if not rows:
+        raise RefusedError(
+            f"{file} holds no number of the generator {card['name']}/{card['version']}; measure "
+            "it with tools/evaluate_gan.py --export=..., not --run_dir"
+        )
+    return rows
+
+
+def read_audit(path: str | os.PathLike, card: Mapping[str, Any]) -> dict[str, Any]:
+    """The report of an audit without the names of records, which are the site's own business.
+
+    Args:
+        path: Folder or `report.json` of tools/audit_privacy.py.
+        card: Of the generator.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        RefusedError: If it is no report, or one of another generator.
+    """
+    file = _file(path, _AUDIT_FILE)
+    report = submission_check.read_json(file)
+    try:
+        audited = report["facts"].get("generator_generator_fingerprint")
+        trained_on = report["facts"]["train_fingerprint"]
+        brief(report)
+        suspects = [{k: v for k, v in one.items() if k != "record"} for one in report["suspects"]]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise RefusedError(f"{file} is no report of tools/audit_privacy.py") from None
+    if audited != card["fingerprint"]:
+        raise RefusedError(
+            f"{file} is the audit of another generator or of a run; audit this export with "
+            "tools/audit_privacy.py --export=..."
+        )
+    if trained_on != card["training_records"]["fold_fingerprint"]:
+        raise RefusedError(f"{file} audits other images than the generator was trained on")
+    return {**report, "suspects": suspects}
+
+
+def brief(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What the ledger keeps of an audit: `count`, `failed_controls`, `found` and more."""
+    verdict = report["verdict"]
+    return {
+        "count": int(report["facts"]["count"]),
+        "failed_controls": list(map(str, verdict["failed_controls"])),
+        "found": {kind: list(map(str, texts)) for kind, texts in verdict["found"].items()},
+        "control_generator": bool(report.get("control")),
+    }
+
+
+def _file(path, name):
+    path = pathlib.Path(path)
+    file = path / name if path.is_dir() else path
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no file {file}")
+    if file.stat().st_size > _LARGEST:
+        raise RefusedError(f"{file} has more than {_LARGEST:,} bytes")
+    return file
