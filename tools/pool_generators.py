@@ -218,7 +218,7 @@ def _weights() -> dict[str, float] | None:
 
 def _sample(deposit) -> None:
     from pgan import synthetic_sets
-    from pgan.deposit import pooled_sets
+    from pgan.deposit import pooled_sets, pooled_writer
 
     wanted = _chosen(deposit) if _SUBMISSIONS.value else None
     submissions = pooled_sets.newest_admitted(deposit.submissions(), wanted)
@@ -227,12 +227,12 @@ def _sample(deposit) -> None:
     members = pooled_sets.load(deposit, submissions, _weights())
     count = len(plan.rows) if _COUNT.value is None else _COUNT.value
     order = pooled_sets.Order(members, findings, plan, count, _SEED.value, _RESOLUTION.value)
-    result = pooled_sets.write(order, _OUTPUT.value, _BATCH_SIZE.value, _WORKERS.value)
+    result = pooled_writer.write(order, _OUTPUT.value, _BATCH_SIZE.value, _WORKERS.value)
     print(f"{count:,} images, {result.drawn:,} drawn now, {order.resolution} px: {_OUTPUT.value}")
     for name, number in order.counts().items():
         print(f"  {name}: {number:,}")
     print(f"findings: {', '.join(findings)}")
-    for name in (pooled_sets.PROVENANCE, synthetic_sets.SHEET):
+    for name in (pooled_writer.PROVENANCE, synthetic_sets.SHEET):
         print(pathlib.Path(_OUTPUT.value) / name)
 
 

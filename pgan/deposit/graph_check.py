@@ -26,7 +26,7 @@ from typing import Any
 
 from google.protobuf import message
 from tensorflow.core.framework import types_pb2
-from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.core.protobuf import config_pb2, saved_model_pb2
 
 from pgan.deposit import operations
 
@@ -47,6 +47,9 @@ _BYTES = {
     types_pb2.DT_DOUBLE: 8,
     types_pb2.DT_STRING: 16,
 }
+_FUNCTION_ATTRIBUTES = {"_construction_context", "_input_shapes"}
+# Of the configuration that calls of functions carry; others choose rewriters of the graph.
+_CALL_SETTINGS = {"allow_soft_placement", "device_count", "experimental", "gpu_options"}
 _DEVICES = ("", "/device:CPU:", "/device:GPU:")
 
 
@@ -131,6 +134,9 @@ def _functions(graph) -> dict[str, Any]:
             raise RefusedError(f"a function is called {name} like an operation")
         if name in functions:
             raise RefusedError(f"there are two functions {name}")
+        strange = sorted(set(function.attr) - _FUNCTION_ATTRIBUTES)
+        if strange:
+            raise RefusedError(f"the function {name} has the attribute {strange[0]}")
         functions[name] = function
     return functions
 
@@ -171,6 +177,8 @@ def _check_operations(graph, functions, savers) -> None:
                 )
             if not any(node.device == d or (d and node.device.startswith(d)) for d in _DEVICES):
                 raise RefusedError(f"{where} wants the device {node.device} (node {node.name})")
+            if "config_proto" in node.attr:
+                _check_call_settings(node.attr["config_proto"].s, where)
     arguments = functions[restore].signature.input_arg
     for node in functions[restore].node_def:
         given = node.input[0] if node.input else ""
@@ -178,6 +186,17 @@ def _check_operations(graph, functions, savers) -> None:
             raise RefusedError(
                 "the function that restores variables reads a file of its own choice"
             )
+
+
+def _check_call_settings(text: bytes, where: str) -> None:
+    settings = config_pb2.ConfigProto()
+    try:
+        settings.ParseFromString(text)
+    except message.DecodeError:
+        raise RefusedError(f"{where} has a call with settings that cannot be read") from None
+    strange = {field.name for field, _ in settings.ListFields()} - _CALL_SETTINGS
+    if strange or settings.experimental.ListFields():
+        raise RefusedError(f"{where} has a call with settings of its own: {sorted(strange)}")
 
 
 def _check_calls(graph, functions, savers) -> None:
@@ -189,8 +208,6 @@ def _check_calls(graph, functions, savers) -> None:
         for value in node.attr.values()
         for name in _called(value)
     ]
-    for function in functions.values():
-        calls += [name for value in function.attr.values() for name in _called(value)]
     missing = sorted(set(calls) - set(functions))
     if missing:
         raise RefusedError(f"the graph calls a function that is not there: {missing[0]}")

@@ -120,6 +120,9 @@ def summarise(found: evaluation.Evaluation) -> dict[str, Any]:
         synthetic images are than real ones, and its `similarity_gap_error`, None without pairs;
         the sets' `count`, `resolution`, `reference` and its fingerprint, `features`, `seed` and
         `label_sampling`; `rows` {measure: {set: value}}.
+
+    Raises:
+        MisfitError: If blurred images are no farther from the reference than real ones.
     """
     whole = [row for row in found.rows if "setting" not in row]
     rows: dict[str, dict[str, float]] = {}
@@ -129,6 +132,11 @@ def summarise(found: evaluation.Evaluation) -> dict[str, Any]:
     values = rows[metric]
     distance, floor = values[set_comparison.SYNTHETIC], values[set_comparison.REAL]
     blur = min(value for images, value in values.items() if images.startswith(_BLURRED))
+    if not blur > floor:
+        raise MisfitError(
+            f"{metric} does not tell images without detail ({blur:.3g}) from real ones "
+            f"({floor:.3g}) with so few images; give a larger --reference or another --features"
+        )
     own = next(row for row in whole if row["images"] == set_comparison.SYNTHETIC)
     coverage = next((rows[name] for name in rows if name.endswith("_coverage")), {})
     gap, error = _similarity_gap(found.pairs)

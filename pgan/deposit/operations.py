@@ -1,9 +1,9 @@
 """Which operations a deposited graph may hold: what the project's own exports use, and plain maths.
 
 It is a list of what is allowed, not of what is forbidden: TensorFlow has about a hundred operations
-that read or write files (`PrintV2`, `WriteSummary`, `SaveSlices` ...) and others that run Python, use
-a network or keep state, and every version brings more. Operations whose result can be of any
-size whatever goes in (`Fill`, `Tile`, `Range`, `BroadcastTo`) are left out, too.
+that read or write files (`PrintV2`, `WriteSummary`, `SaveSlices` ...) and others that run Python,
+use a network or keep state, and every version brings more. Operations whose result can be of any
+size (`Fill`, `Tile`, `Range`, `ResizeBilinear`) are left out, too, but for those that exports need.
 """
 
 # What exports of tools/export_generator.py hold, at all precisions, stable or fading.
@@ -21,10 +21,10 @@ _OF_EXPORTS = frozenset(
 # What another network may need: functions of numbers alone, without state.
 _MATHS = frozenset(
     """
-    Abs Add AddN AvgPool BatchMatMulV2 ClipByValue Conv3D DepthToSpace DepthwiseConv2dNative Div Elu
+    Abs Add AddN AvgPool BatchMatMulV2 ClipByValue DepthToSpace DepthwiseConv2dNative Div Elu
     Equal Erf Exp ExpandDims Floor FloorDiv FusedBatchNormV3 GatherV2 Greater GreaterEqual
-    LessEqual Log Log1p LogicalNot LogicalOr Max MaxPool MirrorPad NotEqual OnesLike PadV2
-    PartitionedCall Pow Prod Rank RealDiv Relu Relu6 ResizeBilinear ResizeNearestNeighbor Select
+    LessEqual Log Log1p LogicalNot LogicalOr Max MaxPool NotEqual OnesLike PadV2
+    PartitionedCall Pow Prod Rank RealDiv Relu Relu6 Select
     SelectV2 Selu Sigmoid Size Slice Softmax Softplus SpaceToDepth Split SplitV Sqrt Square
     SquaredDifference Squeeze Sum Tanh Transpose Unpack ZerosLike
     """.split()

@@ -1,31 +1,21 @@
-"""One labelled set of synthetic images from the generators of several sites.
-
-    a record set of origin "synthetic"     see `record_writer`; the group of a record is its site
-    provenance.csv                         whose generator drew each record, by which seed
-    sheet.png                              some images, by finding and site
+"""Whose generator draws which image of a pooled set, and with what labels.
 
 Label rows are in one vocabulary. A row goes to a site whose generator knows all findings of the
 row; which one, the shares of the sites decide. Findings that a generator does not know are unknown
 (NaN) in the labels of its images, not absent.
 """
 
-import csv
 import dataclasses
-import io
 import os
-import pathlib
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from pgan import label_plan, plots, synthesis, synthetic_sets
+from pgan import label_plan, synthesis
 from pgan.data import labels as labels_lib
-from pgan.data import manifest, pool, pyramid, radiograph, record_plan, record_set, record_writer
+from pgan.data import pool, record_set
 from pgan.deposit import ledger, storage, vocabulary
 
-PROVENANCE = "provenance.csv"
-_COLUMNS, _SHEET_CELL = 8, 256  # of the sheet; px
 # Images that are drawn before those of several sites are put in order; bounds memory.
 _WINDOW_PIXELS, _LARGEST_WINDOW = 2**26, 1024
 
@@ -166,7 +156,7 @@ class Order:
         self.owners = deal_out(self._rows, self.findings, knows, [m.weight for m in members])
         self.labels = np.where(knows[self.owners], self._rows, np.nan).astype(np.float32)
 
-    def draw(self, indices: np.ndarray, batch_size: int | None = None):
+    def draw(self, indices: np.ndarray, batch_size: int | None = None) -> Iterator[np.ndarray]:
         """Yields the images of some indices in their order, uint8 [R, R], R that of each member."""
         largest = max(member.generator.resolution for member in self.members)
         window = max(1, min(_LARGEST_WINDOW, _WINDOW_PIXELS // largest**2))
@@ -252,57 +242,6 @@ def deal_out(
     return owners
 
 
-def write(
-    order: Order,
-    output_dir: str | os.PathLike,
-    batch_size: int | None = None,
-    workers: int = 0,
-    progress: bool = True,
-) -> synthetic_sets.Result:
-    """Writes the record set, or what of it is missing, its provenance and a sheet.
-
-    Args:
-        order: What is to be drawn.
-        output_dir: Folder of the set.
-        batch_size: Images drawn at once.
-        workers: Processes that encode; 0 encodes in this one.
-        progress: Whether to show a bar.
-
-    Raises:
-        ValueError: If the folder holds something else.
-        OSError: If the disk is full; finished shards are kept.
-    """
-    output, names = pathlib.Path(output_dir), order.names()
-    index_of = {name: index for index, name in enumerate(names)}
-    sites = [order.members[owner].submission.site for owner in order.owners]
-    plan = record_plan.make_plan(
-        [
-            radiograph.Radiograph(name, name, order.labels[i], extras={"group": sites[i]})
-            for i, name in enumerate(names)
-        ],
-        order.findings,
-        order.resolution,
-        source="deposit",
-        origin="synthetic",
-        provenance=order.describe(),
-    )
-    drawn = 0
-
-    def load_images(positions):
-        nonlocal drawn
-        indices = np.array([index_of[plan.radiographs[p].image_id] for p in positions], int)
-        for image in order.draw(indices, batch_size):
-            drawn += 1
-            yield image
-
-    began = time.perf_counter()
-    record_writer.write_record_set(output, plan, load_images, workers, progress)
-    seconds = time.perf_counter() - began
-    manifest.write_text(output / PROVENANCE, _provenance(order, names))
-    _write_sheet(order, output / synthetic_sets.SHEET)
-    return synthetic_sets.Result(drawn, seconds)
-
-
 def _require_one_preparation(submissions) -> None:
     known = {}
     for one in submissions:
@@ -327,41 +266,3 @@ def _known(member, findings) -> list[bool]:
         labels_lib.is_no_finding(name) or vocabulary.knows(member.generator.findings, name)
         for name in findings
     ]
-
-
-def _provenance(order, names) -> str:
-    with io.StringIO(newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        head = ["record_id", "site", "submission", "submission_sha256", "generator_fingerprint"]
-        table.writerow([*head, "seed", "index", *order.findings])
-        for index, (name, owner) in enumerate(zip(names, order.owners, strict=True)):
-            member = order.members[owner]
-            one = member.submission
-            strengths = ["" if np.isnan(v) else f"{v:g}" for v in order.labels[index]]
-            whose = [one.site, one.id, one.sha256, member.generator.fingerprint]
-            table.writerow([name, *whose, order.seed, index, *strengths])
-        return file.getvalue()
-
-
-def _write_sheet(order: Order, path: pathlib.Path) -> None:
-    """A few images of every finding and site; an image stands in the row of its strongest one."""
-    values = np.nan_to_num(order.labels, nan=0.0)
-    strongest = np.where(values.any(axis=1), values.argmax(axis=1), len(order.findings))
-    rows, names = [], []
-    for column, finding in enumerate((*order.findings, labels_lib.NO_FINDING)):
-        for number, member in enumerate(order.members):
-            chosen = np.flatnonzero((strongest == column) & (order.owners == number))[:_COLUMNS]
-            if len(chosen):
-                size = min(order.resolution, _SHEET_CELL)
-                images = [_reduced(image, size) for image in order.draw(chosen)]
-                rows.append(np.stack(images))
-                names.append(f"{finding}, {member.submission.site}")
-    title = f"synthetic, of {len(order.members)} generators, {order.resolution} px"
-    beside = path.with_name(path.name + ".tmp")
-    plots.image_grid(rows, names, title).save(beside, "PNG")
-    os.replace(beside, path)
-
-
-def _reduced(image: np.ndarray, size: int) -> np.ndarray:
-    reduced = pyramid.box_filter(image.astype(np.float32), size)
-    return np.clip(np.rint(reduced), 0, 255).astype(np.uint8)
