@@ -34,6 +34,8 @@ _LIGHT = (
     "classifier/resampling.py",
     "classifier/stats.py",
     "pgan/schedule.py",
+    "pgan/deposit/gate.py",
+    "pgan/deposit/vocabulary.py",
     "pgan/label_plan.py",
     "pgan/model_card.py",
     "pgan/finding_subsets.py",

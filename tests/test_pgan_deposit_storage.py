@@ -9,7 +9,7 @@ import tensorflow as tf
 import tiny_deposits
 
 from pgan import model_card
-from pgan.deposit import graph_check, ledger, storage
+from pgan.deposit import graph_check, ledger, storage, submission_check
 
 RefusedError = graph_check.RefusedError
 
@@ -61,17 +61,13 @@ def test_the_same_again_changes_nothing_and_another_content_is_refused(deposit, 
     first, _ = _submit(deposit, exported)
     again, is_new = _submit(deposit, exported)
     assert again == first and not is_new and len(deposit.ledger.read()) == 1
-    with open(exported / submission_data(), "r+b") as file:
+    with open(exported / submission_check.DATA, "r+b") as file:
         file.write(b"other")
     tiny_deposits.sign(exported)
     with pytest.raises(FileExistsError, match=r"never changed.*--version=2"):
         _submit(deposit, exported)
     other, is_new = _submit(deposit, exported, site="bonn")
     assert is_new and other.id == "bonn/chest/1"
-
-
-def submission_data():
-    return "variables/variables.data-00000-of-00001"
 
 
 def _link(path):
@@ -85,12 +81,12 @@ def _linked_folder(path):
 
 
 def _damaged(path):
-    with open(path / submission_data(), "r+b") as file:
+    with open(path / submission_check.DATA, "r+b") as file:
         file.write(b"other")
 
 
 def _truncated(path):
-    os.truncate(path / submission_data(), 100)
+    os.truncate(path / submission_check.DATA, 100)
 
 
 def _truncated_and_signed(path):
@@ -123,6 +119,7 @@ def _sparse(path):
         (lambda p: tiny_deposits.sign(p, name="../../etc"), "no proper name"),
         (lambda p: tiny_deposits.sign(p, files={"../x": "0" * 64}), "lists other files"),
         (lambda p: tiny_deposits.sign(p, findings=["Mass", "mass"]), "no proper findings"),
+        (lambda p: tiny_deposits.sign(p, findings=["Mass", "\x1b[2J"]), "no proper findings"),
         (lambda p: tiny_deposits.sign(p, findings=["Mass", "Nodule"]), "names other findings"),
         (lambda p: tiny_deposits.sign(p, findings=[]), "has no findings"),
         (lambda p: tiny_deposits.sign(p, resolution=32), "not what the card says"),
@@ -162,9 +159,10 @@ def test_a_name_that_is_no_site_is_refused(deposit, exported, site):
 def test_what_is_changed_in_the_deposit_is_noticed_at_use(deposit, exported):
     new, _ = _submit(deposit, exported)
     folder = deposit.path / "sites" / new.id / "generator"
-    file = folder / submission_data()
+    file = folder / submission_check.DATA
     content = file.read_bytes()
-    file.chmod(0o644)
+    for path in folder.rglob("*"):
+        path.chmod(0o755)
     file.write_bytes(b"other" + content[5:])
     tiny_deposits.sign(folder)  # Whoever changed it also knows about the card.
     with pytest.raises(RefusedError, match="changed since it was submitted"):

@@ -9,9 +9,9 @@ size (`Fill`, `Tile`, `Range`, `ResizeBilinear`) are left out, too, but for thos
 # What exports of tools/export_generator.py hold, at all precisions, stable or fading.
 _OF_EXPORTS = frozenset(
     """
-    AddV2 BiasAdd BitwiseOr Cast ConcatV2 Const Conv2D Conv2DBackpropInput EncodePng FloorMod
-    Identity IdentityN LeakyRelu LeakyReluGrad LeftShift Less LogicalAnd MatMul Maximum Mean Minimum
-    Mul Neg NoOp Pack Pad Placeholder ReadVariableOp Reshape Round Rsqrt Shape Sign
+    AddV2 BiasAdd BitwiseOr BroadcastTo Cast ConcatV2 Const Conv2D Conv2DBackpropInput EncodePng
+    FloorMod Identity IdentityN LeakyRelu LeakyReluGrad LeftShift Less LogicalAnd MatMul Maximum
+    Mean Minimum Mul Neg NoOp Pack Pad Placeholder ReadVariableOp Reshape Round Rsqrt Shape Sign
     StatefulPartitionedCall StatelessRandomNormalV2 StatelessRandomUniformFullIntV2 StatelessWhile
     StopGradient StridedSlice StringJoin Sub Substr TensorListFromTensor TensorListGetItem
     TensorListReserve TensorListSetItem TensorListStack VarHandleOp While
@@ -21,12 +21,11 @@ _OF_EXPORTS = frozenset(
 # What another network may need: functions of numbers alone, without state.
 _MATHS = frozenset(
     """
-    Abs Add AddN AvgPool BatchMatMulV2 ClipByValue DepthToSpace DepthwiseConv2dNative Div Elu
-    Equal Erf Exp ExpandDims Floor FloorDiv FusedBatchNormV3 GatherV2 Greater GreaterEqual
-    LessEqual Log Log1p LogicalNot LogicalOr Max MaxPool NotEqual OnesLike PadV2
-    PartitionedCall Pow Prod Rank RealDiv Relu Relu6 Select
-    SelectV2 Selu Sigmoid Size Slice Softmax Softplus SpaceToDepth Split SplitV Sqrt Square
-    SquaredDifference Squeeze Sum Tanh Transpose Unpack ZerosLike
+    Abs Add AddN AvgPool BatchMatMulV2 ClipByValue DepthToSpace DepthwiseConv2dNative Div Elu Equal
+    Erf Exp ExpandDims Floor FloorDiv FusedBatchNormV3 GatherV2 Greater GreaterEqual LessEqual Log
+    Log1p LogicalNot LogicalOr Max MaxPool NotEqual OnesLike PartitionedCall Pow Prod Rank RealDiv
+    Relu Relu6 Select SelectV2 Selu Sigmoid Size Slice Softmax Softplus SpaceToDepth Split SplitV
+    Sqrt Square SquaredDifference Squeeze Sum Tanh Transpose Unpack ZerosLike
     """.split()
 )
 

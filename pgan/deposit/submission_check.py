@@ -35,7 +35,8 @@ _OPTIONAL = {"fingerprint.pb", "assets.extra/tf_serving_warmup_requests"}
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_FINDING = re.compile(r"[^,\"\r\n]{1,64}")
+# Neither separators of tables nor control characters, which terminals obey.
+_FINDING = re.compile(r"[^,|\"\x00-\x1f\x7f-\x9f]{1,64}")
 _SIZES = tuple(2**level for level in range(2, 11))
 
 

@@ -7,6 +7,7 @@ being one of this very generator and of its training images, and believed.
 
 import os
 import pathlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,7 +29,9 @@ _CLAIM = (
     "labels",
     "timestamp",
 )
+_METRIC = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _AUDIT_FILE = "report.json"
+_LONGEST = 500  # characters of a site's sentence
 
 
 def read_claims(path: str | os.PathLike, card: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -50,7 +53,7 @@ def read_claims(path: str | os.PathLike, card: Mapping[str, Any]) -> list[dict[s
         if row.get("images") == set_comparison.SYNTHETIC
         and "setting" not in row
         and row.get("generator_fingerprint") == card["fingerprint"]
-        and isinstance(row.get("metric"), str)
+        and _METRIC.fullmatch(str(row.get("metric")))
         and isinstance(row.get("value"), float | int)
     ]
     if not rows:
@@ -96,10 +99,17 @@ def brief(report: Mapping[str, Any]) -> dict[str, Any]:
     verdict = report["verdict"]
     return {
         "count": int(report["facts"]["count"]),
-        "failed_controls": list(map(str, verdict["failed_controls"])),
-        "found": {kind: list(map(str, texts)) for kind, texts in verdict["found"].items()},
+        "failed_controls": list(map(_plain, verdict["failed_controls"])),
+        "found": {
+            _plain(kind): list(map(_plain, texts)) for kind, texts in verdict["found"].items()
+        },
         "control_generator": bool(report.get("control")),
     }
+
+
+def _plain(text: Any) -> str:
+    """A site's sentence without control characters, which terminals obey."""
+    return "".join(c if c.isprintable() else " " for c in str(text))[:_LONGEST]
 
 
 def _file(path, name):
