@@ -130,8 +130,20 @@ def test_a_bad_folder_is_refused_and_leaves_nothing(deposit, exported, change, m
     change(exported)
     with pytest.raises(RefusedError, match=message):
         _submit(deposit, exported)
-    left = [p for p in deposit.path.rglob("*") if p.is_file() and p.name != "deposit.json"]
-    assert left == []
+    left = {path.name for path in deposit.path.rglob("*")}
+    assert left <= {"deposit.json", "ledger.jsonl", "sites"}
+
+
+def test_a_refusal_is_noted_in_the_ledger(deposit, exported, tmp_path):
+    good, _ = _submit(deposit, exported)
+    bad = tiny_deposits.export(tmp_path / "bad")
+    _link(bad)
+    with pytest.raises(RefusedError):
+        _submit(deposit, bad, site="bonn")
+    row = deposit.ledger.read()[-1]
+    assert row["event"] == ledger.REFUSED and row["site"] == "bonn"
+    assert "symbolic link" in row["reasons"][0]
+    assert deposit.submissions() == [good]
 
 
 def test_claims_and_audits_of_others_are_refused(deposit, exported, tmp_path):

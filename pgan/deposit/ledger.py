@@ -15,7 +15,8 @@ from typing import Any
 from pgan import results
 
 _FIRST = "0" * 64
-SUBMITTED, ADMITTED, REJECTED = "submitted", "admitted", "rejected"
+# A submission that was refused before it became one has no id.
+REFUSED, SUBMITTED, ADMITTED, REJECTED = "refused", "submitted", "admitted", "rejected"
 
 
 class Ledger:
@@ -51,7 +52,7 @@ class Ledger:
         """Adds a line; the caller holds the deposit's lock.
 
         Args:
-            event: SUBMITTED, ADMITTED or REJECTED.
+            event: REFUSED, SUBMITTED, ADMITTED or REJECTED.
             row: JSON types.
         """
         there = self.read()

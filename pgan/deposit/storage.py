@@ -106,7 +106,7 @@ class Deposit:
         for row in self.ledger.read():
             if row["event"] == ledger_lib.SUBMITTED:
                 found[row["id"]] = _submission(row)
-            else:
+            elif row["event"] != ledger_lib.REFUSED:
                 found[row["id"]] = dataclasses.replace(found[row["id"]], decision=row)
         return list(found.values())
 
@@ -151,7 +151,8 @@ class Deposit:
             The submission, and whether it is new; the same one again changes nothing.
 
         Raises:
-            RefusedError: If something in it is not as it has to be; nothing of it was run.
+            RefusedError: If something in it is not as it has to be; nothing of it was run. The
+                ledger of a deposit that exists notes it.
             FileExistsError: If that version was submitted with other content.
             FileNotFoundError: If a file is not there.
             ValueError: If the site's name cannot be used, or the folder holds something else.
@@ -161,7 +162,16 @@ class Deposit:
                 "--site is 1 to 32 lower case letters, digits, '_' and '-', such as "
                 f"uk_aachen; got {site!r}"
             )
-        source = pathlib.Path(export_dir)
+        try:
+            return self._receive(site, pathlib.Path(export_dir), evaluation, audit, show_progress)
+        except RefusedError as error:
+            if (self.path / _HEAD).exists():
+                with record_folder.claimed(self.path, "changing"):
+                    row = {"site": site, "reasons": [str(error)]}
+                    self.ledger.append(ledger_lib.REFUSED, row)
+            raise
+
+    def _receive(self, site, source, evaluation, audit, show_progress):
         sizes = submission_check.list_files(source)
         self._begin()
         with record_folder.claimed(self.path, "changing"):
@@ -188,6 +198,8 @@ class Deposit:
                 return self._take_in(site, card, said, beside, paths)
             finally:
                 shutil.rmtree(beside, ignore_errors=True)
+                with contextlib.suppress(OSError):  # Unless it holds submissions.
+                    folder.rmdir()
 
     @contextlib.contextmanager
     def opened(self, submission: Submission) -> Iterator[pathlib.Path]:
