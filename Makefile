@@ -23,7 +23,7 @@ found = $(shell for p in $(PYTHON); do "$$p" --version || true; done 2>&1)
 .PHONY: help
 help:
 	@echo 'make setup     the environment in $(VENV), from the lock (GPU=1: for CUDA 11 cards)'
-	@echo 'make demo      train a small GAN on drawn radiographs, export it, sample from it'
+	@echo 'make demo      train a small GAN on drawn radiographs, export it, sample from it, report'
 	@echo 'make real      the same on real ones: DATA=/path/to/nih RUNS=/path/for/runs'
 	@echo 'make test      tests, without those marked slow (PYTEST_ARGS="-k losses" chooses)'
 	@echo 'make test-all  all tests'
@@ -49,7 +49,7 @@ $(VENV)/project: $(VENV)/$(LOCK) setup.cfg setup.py
 	$(PIP_INSTALL) --quiet --no-build-isolation --use-pep517 --editable .
 	touch $@
 
-# $(call results,records,run,name) prints where a person finds what was made.
+# $(call results,records,run,name) prints where a person finds what was made; $(4): more of it.
 define results
 @echo
 @printf '%-42s%s\n' \
@@ -58,14 +58,16 @@ define results
   'last grid of training:' "$$(ls $(2)/fakes*.png | tail -n 1)" \
   'curves: $(BIN)/tensorboard --logdir' '$(2)' \
   'exported generator:' '$(2)/export/$(3)/1' \
-  'images drawn from the export:' '$(2)/synthetic/sheet.png'
+  'images drawn from the export:' '$(2)/synthetic/sheet.png' $(4)
 endef
 
 # Drawn chests, a GAN of 32 px on them, its export, and images drawn from the export. A step whose
 # result exists is left out; training, the long one, goes on where it was interrupted.
 .PHONY: demo
 demo: setup runs/phantom/synthetic/labels.csv
-	$(call results,records/phantom,runs/phantom,phantom)
+	$(BIN)/python tools/make_report.py runs/phantom records/phantom --output=runs/phantom.html \
+	  --title='Demo: a GAN of drawn radiographs'
+	$(call results,records/phantom,runs/phantom,phantom,'all of it on one page:' 'runs/phantom.html')
 
 records/phantom/manifest.json: | setup
 	$(BIN)/python tools/build_records.py --source=phantom --count=2000 --seed=1 --split_seed=1 \

@@ -55,16 +55,34 @@ def read(path: str | os.PathLike) -> list[dict[str, Any]]:
         The rows; none if the file is absent. A line that is cut off is left out: it was being
         written when the program was killed.
     """
+    return read_checked(path)[0]
+
+
+def read_checked(path: str | os.PathLike) -> tuple[list[dict[str, Any]], list[int]]:
+    """Reads the rows of a JSON-lines file, and tells which lines are damaged.
+
+    Returns:
+        The rows as of `read`, and the numbers from 1 of lines that hold no row. A last line without
+        its end is not among these: it may be being written right now.
+    """
     path = pathlib.Path(path)
     if not path.exists():
-        return []
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+        return [], []
+    rows, damaged = [], []
+    text = path.read_text(encoding="utf-8", errors="replace")
+    lines = text.split("\n")
+    for number, line in enumerate(lines, 1):
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line) if line.strip() else None
         except json.JSONDecodeError:
+            if number < len(lines):
+                damaged.append(number)
             continue
-    return rows
+        if isinstance(row, dict):
+            rows.append(row)
+        elif line.strip():
+            damaged.append(number)
+    return rows, damaged
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -1,0 +1,285 @@
+"""Experiments with classifiers <Fig 2, Fig 3, fig S3, table S4>, and where classifiers look."""
+
+import html
+from collections.abc import Sequence
+
+from pgan.report import collect, markup, paper, pictures, section
+
+_MEAN, _ALL = "mean", "all"
+_METRICS = ("auc", "accuracy", "sensitivity", "specificity", "ppv", "npv", "f1")
+_FIGURES = {
+    "composition": "Where the training images of each arm come from; hatched: with the finding.",
+    "roc": "ROC curves on the test images; thin: seeds.",
+    "metrics": "Metrics with 95 % intervals of redrawn patients.",
+    "diversity": "Likeness of random pairs of training images with the finding.",
+    "robustness": "Under attack, by its strength in grey levels of 255.",
+}
+_SHOWN = {
+    "fig2": {"roc": ("Fig 2B",), "metrics": ("Fig 2C",), "diversity": ("Fig 2A",)},
+    "fig3": {"composition": ("Fig 3A",), "metrics": ("Fig 3B", "table S4")},
+    "adversarial": {"robustness": ("fig S3",)},
+}
+_MOST_SHEETS = 4
+
+
+def build(found: collect.Found, album: pictures.Album) -> list[section.Section]:
+    """A section for all experiments, and one for explanations; none without such rows."""
+    parts, shows = [], set()
+    for folder in found.folders:
+        rows = section.of_kind(folder, "classifier")
+        if rows:
+            parts.append(
+                section.guarded(rows, lambda f=folder, r=rows: _experiment(f, r, album, shows))
+            )
+    made = [section.Section("Classifiers", parts, frozenset(shows))] if parts else []
+    looks = []
+    for folder in found.folders:
+        rows = section.of_kind(folder, "explanation")
+        if rows:
+            looks.append(
+                section.guarded(rows, lambda f=folder, r=rows: _explanation(f, r, found, album))
+            )
+    if looks:
+        made.append(section.Section("Where classifiers look", looks))
+    return made
+
+
+def _arm(row):
+    return row.get("arm", row.get("classifier"))
+
+
+def _experiment(folder, rows, album, shows):
+    own = [row for row in rows if row["name"] == "classifier"]
+    every = [row for row in own if row["group"] == _ALL]
+    first = every[0]
+    name = first.get("experiment", "")
+    plan = folder.facts.get("experiment.json", {})
+    titles = {r["name"]: r["title"] for r in plan.get("experiment", {}).get("recipes", [])}
+    arms = list(dict.fromkeys(map(_arm, own)))
+    weights = plan.get("settings", {}).get("weights")
+    facts = [
+        f"{max(row['images'] for row in every):,} test images of "
+        f"{max(row['patients'] for row in every):,} patients",
+        f"{section.shared(rows, 'resolution')} px" if first.get("resolution") else "",
+        f"seeds {section.shared(rows, 'seeds')}" if first.get("seeds") else
+        section.counted(first["runs"], "run"),
+        f"DenseNet-121 from {weights} weights" if weights else "",
+        f"95 % intervals of {first['redraws']:,} redraws of patients",
+        f"thresholds chosen on {first['thresholds']} images",
+    ]  # fmt: skip
+    heading = f"{folder.name}: {name} ({first['figure']})" if name else folder.name
+    parts = [markup.heading(heading), markup.paragraph("; ".join(filter(None, facts)) + ".")]
+    parts.append(_compositions(folder, arms, titles))
+    parts.append(_arms_table(every, arms, titles))
+    if name == "fig3":
+        parts.append(_beside_fig3(every, arms, titles))
+    compared = [row for row in rows if row["name"] == "comparison"]
+    if compared:
+        parts.append(_differences(compared, titles))
+    attacked = [row for row in rows if row["name"] == "robustness"]
+    if attacked:
+        parts.append(_under_attack(attacked, titles))
+    alike = [row for row in rows if row["name"] == "diversity"]
+    if alike:
+        parts.append(_likeness(alike, titles))
+    figures = []
+    for kind, caption in _FIGURES.items():
+        picture = album.chart(folder.picture(f"{kind}.png"), f"{kind} of {name}", caption)
+        if picture:
+            figures.append(picture)
+            shows.update(_SHOWN.get(name, {}).get(kind, ()))
+    parts.append(markup.beside(*figures))
+    groups = _groups_table(own, arms, titles)
+    return [*parts, groups, section.beside_paper(name)]
+
+
+def _title(arm, titles):
+    return titles.get(arm) or arm
+
+
+def _compositions(folder, arms, titles):
+    lines = []
+    for arm in arms:
+        counts = folder.arms.get(arm, {}).get("about", {}).get("composition")
+        if counts:
+            total = sum(counts.values())
+            text = "; ".join(f"{number:,} {kind}" for kind, number in counts.items())
+            lines.append([_title(arm, titles), total, text])
+    header = ["arm", "training images", "of which"]
+    return markup.table(header, lines) if lines else ""
+
+
+def _shown_findings(rows):
+    findings = list(dict.fromkeys(row["finding"] for row in rows))
+    # The mean over one finding says nothing more.
+    return [f for f in findings if f != _MEAN] if len(findings) == 2 else findings
+
+
+def _arms_table(rows, arms, titles):
+    """Arms by metrics for one finding; findings by arms, AUC and means of the rest, for several."""
+    values = {(_arm(row), row["finding"], row["metric"]): row for row in rows}
+    findings = _shown_findings(rows)
+    of = _MEAN if len(findings) > 1 else findings[0]
+    positives = {row["finding"]: row.get("positives") for row in rows}
+    caption = "Mean over findings" if of == _MEAN else f"{of}, {positives[of]:,} positive images"
+    lines = [
+        [_title(arm, titles), *(_estimate(values.get((arm, of, metric))) for metric in _METRICS)]
+        for arm in arms
+    ]
+    parts = [markup.table(["arm", *map(_metric, _METRICS)], lines, caption)]
+    if of == _MEAN:
+        lines = [
+            [
+                finding,
+                positives[finding],
+                *(_estimate(values.get((a, finding, "auc"))) for a in arms),
+            ]
+            for finding in findings
+            if finding != _MEAN
+        ]
+        header = ["finding", "positives", *(_title(arm, titles) for arm in arms)]
+        note = "Other metrics of each finding are in results.jsonl."
+        parts.append(markup.table(header, lines, "AUC by finding", note))
+    return markup.join(parts)
+
+
+def _estimate(row):
+    return None if row is None else markup.estimate(row)
+
+
+def _metric(name):
+    return name.upper() if len(name) < 4 else name
+
+
+def _beside_fig3(rows, arms, titles):
+    values = {(_arm(row), row["finding"]): row for row in rows if row["metric"] == "auc"}
+    pair = [arm for arm in ("one", "pooled") if arm in arms]
+    lines = []
+    for finding, printed in paper.FIG_3B.items():
+        cells = [values.get((arm, finding)) for arm in pair]
+        if any(cells):
+            lines.append([finding, *map(_estimate, cells), *(f"{v:.3f}" for v in printed["auc"])])
+    if not lines:
+        return ""
+    header = ["finding", *(_title(arm, titles) for arm in pair)]
+    header += ["paper, one generator", "paper, two generators"]
+    return markup.table(header, lines, "AUC beside the paper's (Fig 3B, read off the figure)")
+
+
+def _differences(rows, titles):
+    findings = _shown_findings(rows)
+    values = {(r["first"], r["second"], r["finding"], r["metric"]): r for r in rows}
+    pairs = list(dict.fromkeys((row["first"], row["second"]) for row in rows))
+    names = [f"{_title(b, titles)} \N{MINUS SIGN} {_title(a, titles)}" for a, b in pairs]
+    of = _MEAN if len(findings) > 1 else findings[0]
+    lines = [
+        [name, *(_difference(values.get((*pair, of, metric))) for metric in _METRICS)]
+        for name, pair in zip(names, pairs, strict=True)
+    ]
+    note = (
+        f"p by {rows[0]['permutations']:,} exchanges of patients' predictions, after Holm's "
+        "correction over findings."
+    )
+    caption = "Differences, mean over findings" if of == _MEAN else f"Differences, {of}"
+    parts = [markup.table(["difference", *map(_metric, _METRICS)], lines, caption, note)]
+    if of == _MEAN:
+        lines = [
+            [finding, *(_difference(values.get((*pair, finding, "auc"))) for pair in pairs)]
+            for finding in findings
+            if finding != _MEAN
+        ]
+        parts.append(markup.table(["finding", *names], lines, "Differences of the AUC by finding"))
+    return markup.join(parts)
+
+
+def _difference(row):
+    if row is None or row["value"] is None:
+        return None if row is None else "not defined"
+    p = markup.p_value(row.get("p_holm", row.get("p_value")))
+    return markup.join(
+        [markup.estimate(row), markup.Html(f' <span class="one">p {html.escape(p)}</span>')]
+    )
+
+
+def _under_attack(rows, titles):
+    finding = _shown_findings(rows)[-1]
+    values = {
+        (r["attack"], r["epsilon"], _arm(r)): r
+        for r in rows
+        if r["finding"] == finding and r["metric"] == "auc"
+    }
+    arms = list(dict.fromkeys(map(_arm, rows)))
+    lines = []
+    for attack, epsilon in dict.fromkeys(key[:2] for key in values):
+        cells = [values.get((attack, epsilon, arm)) for arm in arms]
+        name = "no attack" if attack == "none" else f"{attack.upper()}, {epsilon:g} grey levels"
+        lines.append([name, *map(_estimate, cells)])
+    header = ["test images", *(f"trained: {_title(arm, titles)}" for arm in arms)]
+    return markup.table(header, lines, f"AUC of {finding} under attack")
+
+
+def _likeness(rows, titles):
+    lines = [
+        [
+            row["finding"], _title(row["arm"], titles), row["seed"],
+            "not defined" if row["sd"] is None else f"{row['value']:.3f} ± {row['sd']:.3f}",
+            row["standard_error"], row["pairs"], row["images"],
+        ]
+        for row in rows
+    ]  # fmt: skip
+    header = ["finding", "arm", "seed", "mean ± SD", "standard error", "pairs", "images"]
+    caption = f"{rows[0]['metric']} of pairs of training images; lower is more diverse"
+    return markup.table(header, lines, caption)
+
+
+def _groups_table(rows, arms, titles):
+    findings = _shown_findings(rows)
+    finding = _MEAN if len(findings) > 1 else findings[0]
+    chosen = [r for r in rows if r["metric"] == "auc" and r["finding"] == finding]
+    values = {(row["group"], _arm(row)): row for row in chosen}
+    groups = list(dict.fromkeys(row["group"] for row in chosen))
+    if len(groups) < 2:
+        return ""
+    lines = []
+    for group in groups:
+        cells = [values.get((group, arm)) for arm in arms]
+        images = next(cell["images"] for cell in cells if cell)
+        lines.append([group, images, *map(_estimate, cells)])
+    header = ["group", "images", *(_title(arm, titles) for arm in arms)]
+    what = "mean over findings" if finding == _MEAN else finding
+    return markup.table(header, lines, f"AUC by group of patients, {what}")
+
+
+def _explanation(folder, rows: Sequence[collect.Row], found, album):
+    images = [row for row in rows if row["name"] == "explanation"]
+    pointed = [row for row in rows if row["name"] == "pointing"]
+    first, origin = rows[0], found.origin(folder)
+    parts = [
+        markup.heading(folder.name),
+        markup.paragraph(
+            f"Grad-CAM of {section.counted(len(images), 'image')} of {first['records']}, fold "
+            f"{first['fold']} ({section.origin_text(origin)}), for {first['finding']}; images "
+            f"chosen: {first['choose']}; seed {first['seed']}."
+        ),
+    ]
+    if pointed:
+        lines = [
+            [
+                row["classifier"], row["images"], row["empty_maps"], row["inside"], row["area"],
+                row["ratio"], row["ratio_elsewhere"],
+            ]
+            for row in pointed
+        ]  # fmt: skip
+        header = [
+            "classifier", "images", "empty maps", "share of the map in the finding",
+            "share of the image", "ratio", "ratio in other images' regions",
+        ]  # fmt: skip
+        parts.append(
+            markup.table(header, lines, "Where the finding's place is known; a ratio of 1 is luck.")
+        )
+    sheets = [path for path in folder.pictures if path.name.startswith("sheet_")]
+    figures = [
+        album.records(path, "maps over images", f"{folder.name}, {path.name}.", origin)
+        for path in sheets[:_MOST_SHEETS]
+    ]
+    return [*parts, *(f for f in figures if f)]

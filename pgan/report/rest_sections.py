@@ -1,0 +1,74 @@
+"""What no other section takes: the deposit, rows of unknown kind, pictures, and what is missing."""
+
+from collections.abc import Sequence
+
+from pgan.report import collect, markup, paper, pictures, section
+
+_SHEET = "sheet.png"
+
+
+def deposit(found: collect.Found, album: pictures.Album) -> section.Section | None:
+    """Generators that were admitted to a pool <Fig 1>; None without such rows."""
+    parts = []
+    for folder in found.folders:
+        rows = section.of_kind(folder, "deposit")
+        if rows:
+            parts += [markup.heading(folder.name), section.plain_tables(rows)]
+    if not parts:
+        return None
+    parts.append(section.beside_paper("deposit"))
+    return section.Section("Deposit of generators", parts)
+
+
+def sheets(found: collect.Found, album: pictures.Album) -> section.Section | None:
+    """Sets of PNG files that were drawn from exports; None without one."""
+    figures = []
+    for folder in found.folders:
+        facts = folder.facts.get("synthesis.json")
+        if facts is not None:
+            trained_on = found.only_origin
+            caption = f"{folder.name}. {markup.number(facts.get('count'))} images were drawn."
+            figures.append(
+                album.synthetic(folder.picture(_SHEET), "synthetic images", caption, trained_on)
+            )
+    figures = [one for one in figures if one]
+    if not figures:
+        return None
+    return section.Section("Images drawn from exports", [markup.gallery(figures)])
+
+
+def others(found: collect.Found, album: pictures.Album) -> section.Section | None:
+    """Rows of a kind that this page does not know, as plain tables; None without one."""
+    parts = []
+    for folder in found.folders:
+        rows = [row for row in folder.rows if not section.kind(row)]
+        if rows:
+            parts += [markup.heading(folder.name), section.plain_tables(rows)]
+    if not parts:
+        return None
+    text = "Rows of kinds that this page has no section for."
+    return section.Section("Other measurements", [markup.paragraph(text), *parts])
+
+
+def index(sections: Sequence[section.Section]) -> section.Section:
+    """Figures and tables of the paper: where each is shown, or what makes it."""
+    places = {place: one for one in reversed(sections) for place in one.shows}
+    lines = []
+    for item in paper.INDEX:
+        where = places.get(item.place)
+        if where is not None:
+            state = markup.join(["shown: ", markup.link(where.anchor, where.title)])
+        elif item.command:
+            state = markup.join(["not in these folders; made by ", markup.code(item.command)])
+        else:
+            state = f"not reproduced: {item.reason}"
+        lines.append([item.place, item.what, state])
+    missing = paper.missing(places)
+    text = (
+        f"{len(paper.INDEX) - len(missing)} of {len(paper.INDEX)} figures, tables and other "
+        f"exhibits of the paper are shown here. {paper.TITLE}. Shown means that the same thing was "
+        "measured, not that the result is the same: data, size of images and effort are said in "
+        "each section."
+    )
+    table = markup.table(["in the paper", "what", "here"], lines)
+    return section.Section("Figures and tables of the paper", [markup.paragraph(text), table])

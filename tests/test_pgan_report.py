@@ -1,0 +1,328 @@
+"""The report's page from made-up rows: sections, escaping, what is missing, damaged or secret."""
+
+import html.parser
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pgan.report import build, collect, markup, paper, rest_sections, section
+
+_VOID = {"meta", "img", "br", "link", "hr", "input"}
+
+
+class _Page(html.parser.HTMLParser):
+    """Checks that tags close in order, and gathers addresses and ids."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.addresses, self.ids, self.tags, self.words = [], [], set(), [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.tags.append(tag)
+        self.addresses += [attrs[name] for name in ("src", "href") if name in attrs]
+        self.ids |= {attrs["id"]} if "id" in attrs else set()
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def _write(folder, rows=(), name="results.jsonl"):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def _picture(path, mode="L"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.arange(64 * 64, dtype=np.uint8).reshape(64, 64)).convert(mode).save(path)
+
+
+def _run(folder, origin="phantom", ticks=6):
+    """A run of two stages with grids."""
+    records = {
+        "name": "set", "origin": origin, "fingerprint": f"records of {origin}", "fold": "train",
+        "fold_size": 40,
+    }  # fmt: skip
+    config = {
+        "seed": 3, "precision": "float32", "schedule": {"total_kimg": 12},
+        "network": {"resolution": 8, "fmap_max": 16, "latent_size": 8},
+    }  # fmt: skip
+    rows = [
+        {
+            "images_shown": 1000 * (i + 1), "timestamp": 1e9 + i,
+            "phase": "4 px stable" if i < 2 else "8 px fade-in" if i < 4 else "8 px stable",
+            "training/resolution": 4 if i < 2 else 8, "training/images_per_second": 10.0,
+            "discriminator/wasserstein": -0.5, "generator/labels": 3.0,
+            "generator/gradient_norm": 1.5, "monitor/fd20_fixed_to_held_out": 8.0 - i,
+            "monitor/fd20_fixed_real_floor": 0.25,
+        }
+        for i in range(ticks)
+    ]  # fmt: skip
+    _write(folder, rows, "stats.jsonl")
+    content = {"format": 1, "config": config, "records": records}
+    (folder / "config.json").write_text(json.dumps(content))
+    _picture(folder / "fakes000002.png")
+    _picture(folder / "fakes000006.png")
+    _picture(folder / "reals.png")
+    return folder
+
+
+def _classifier(arm, finding="Pneumonia", **more):
+    return {
+        "name": "classifier", "arm": arm, "metric": "auc", "finding": finding, "group": "all",
+        "images": 40, "positives": 24, "patients": 34, "runs": 1, "redraws": 200,
+        "thresholds": "validation", "value": 0.5677, "low": 0.3993, "high": 0.7526,
+        "experiment": "fig2", "figure": "Fig 2", "resolution": 32, "seeds": [1], **more,
+    }  # fmt: skip
+
+
+def _page(*folders, **options):
+    text = build.page(collect.collect(list(folders)), "Title", **options)
+    return text, _Page(text)
+
+
+def test_a_run_has_curves_grids_and_its_place_in_the_index(tmp_path):
+    text, page = _page(_run(tmp_path / "run"))
+    assert "1 run of the progressive GAN to 8 px on 40 images (set, train; drawn phantoms)" in text
+    assert "FD of 20 images to held-out images in the features fixed" in text
+    assert "data:image/svg+xml;base64," in text
+    assert "4 px, after 2 thousand images" in text and "8 px, after 6 thousand images" in text
+    assert 'shown: <a href="#training">Training</a>' in text
+    assert "6 of 12" in text  # it goes on
+    assert "As of 2001-09-09 01:46 UTC" in text
+    assert "kept as best" in text and "not as expected" not in text
+
+
+def test_links_lead_somewhere_and_nothing_is_fetched(tmp_path):
+    text, page = _page(_run(tmp_path / "run"), _write(tmp_path / "odd", [{"what": "speed"}]))
+    anchors = [address for address in page.addresses if address.startswith("#")]
+    assert len(anchors) > 3 and {address[1:] for address in anchors} <= page.ids
+    assert all(address.startswith(("#", "data:")) for address in page.addresses)
+    assert "http://" not in text and "https://" not in text and "url(" not in text
+    assert not {"script", "link", "iframe"} & set(page.tags)
+
+
+def test_the_same_files_give_the_same_page(tmp_path):
+    folder = _run(tmp_path / "run")
+    assert _page(folder)[0] == _page(folder)[0]
+
+
+@pytest.mark.parametrize(
+    "origin, real_images, shown",
+    [
+        ("phantom", False, True),
+        ("real", False, False),
+        ("", False, False),
+        ("real", True, True),
+    ],
+)
+def test_pictures_of_patients_are_shown_when_asked_for_only(tmp_path, origin, real_images, shown):
+    text, page = _page(_run(tmp_path / "run", origin), real_images=real_images)
+    assert text.count("data:image/png") == 2 + shown  # grids of synthetic images, and the reals
+    is_secret = origin != "phantom"
+    assert ("This page shows pictures of real patients (reals.png)" in text) == (
+        is_secret and shown
+    )
+    assert ("Left out because they show real patients, or may (reals.png)" in text) == (
+        is_secret and not shown
+    )
+    assert ("trained on real patients' images" in text) == is_secret
+
+
+def test_grids_of_evaluations_are_of_the_records_they_name(tmp_path):
+    facts = {"reference": "set, val", "source": "gan/1", "resolution": 16, "count": 5, "seed": 0}
+    rows = [
+        {"metric": "fd5_fixed", "value": value, "images": images, **facts,
+         "reference_records_fingerprint": "records of phantom"}
+        for images, value in (("real", 0.5), ("synthetic", 1.25))
+    ]  # fmt: skip
+    folder = _write(tmp_path / "evaluation", rows)
+    _picture(folder / "grid.png")
+    alone, _ = _page(folder)
+    assert "grid.png" in alone and "data:image/png" not in alone  # of unknown origin
+    text, _ = _page(folder, _run(tmp_path / "run"))
+    assert "real images (drawn phantoms) above synthetic" in text
+    assert "5 synthetic images of gan/1 against as many held-out ones of set, val" in text
+    assert ">0.5<" in text and ">1.25<" in text and "real (floor)" in text
+
+
+def test_experiments_stand_beside_the_paper(tmp_path):
+    rows = [
+        _classifier("real"),
+        _classifier("augmented", value=0.4479),
+        _classifier("real", "mean"),
+    ]
+    folder = _write(tmp_path / "fig2", rows)
+    _picture(folder / "roc.png", "RGB")
+    text, _ = _page(folder)
+    assert "40 test images of 34 patients; 32 px; seeds 1" in text
+    assert '<span class="one">0.568</span> <span class="one">(0.399 to 0.753)</span>' in text
+    assert "AUC of pneumonia: 950 + 50 local images; 6000 test images" in text
+    assert "0.74" in text and "0.81" in text
+    assert 'shown: <a href="#classifiers">' in text
+    assert "made by <code>tools/run_experiment.py --experiment=fig3</code>" in text
+
+
+def test_federations_attacks_and_readers(tmp_path):
+    facts = {"name": "federation_comparison", "baseline": "", "metric": "distance", "seeds": 2}
+    attacks = [
+        {**facts, "variant": f"sign_flip+{aggregator}", "kind": kind, "mean": mean, "sd": 1.0,
+         "low": mean - 2, "high": mean + 2}
+        for aggregator, mean in (("median", 3.5), ("weighted_mean", 80.25))
+        for kind in ("final", "best")
+    ]  # fmt: skip
+    reader = {
+        "name": "reader_group", "metric": "accuracy", "resolution": 256, "group": "radiologists",
+        "value": 0.51, "low": 0.4, "high": 0.62, "readers": 3, "images": 100, "simulated": True,
+        "p_guessing": 0.3,
+    }  # fmt: skip
+    text, _ = _page(_write(tmp_path / "attacks", attacks), _write(tmp_path / "readers", [reader]))
+    assert "<td>3.5 (1.5 to 5.5)</td><td>80.25 (78.25 to 82.25)</td>" in text.replace(
+        ' class="one"', ""
+    )
+    assert "The readers were simulated" in text and "51 ± 5 %, 65 ± 5 %, 77 ± 13 %" in text
+
+
+def test_audits_tell_verdict_and_limits(tmp_path):
+    row = {
+        "metric": "suspected_copies48_t282_32px", "value": 4, "audit_version": 1, "count": 48,
+        "train_fold": "train", "resolution": 32, "neighbours": 3, "seed": 0, "generator": "gan/1",
+        "records": "set",
+    }  # fmt: skip
+    folder = _write(tmp_path / "audit", [row])
+    verdict = {"failed_controls": [], "found": {"copies": ["4 of 48 are <copies>"]}}
+    content = {"verdict": verdict, "limits": ["Nobody read the images."]}
+    (folder / "report.json").write_text(json.dumps(content))
+    _picture(folder / "sheets" / "images_32px" / "000001_ssim.png")
+    text, _ = _page(folder)
+    assert "suspected copies among 48 images, 282 training images" in text
+    assert "4 of 48 are &lt;copies&gt;" in text and "Nobody read the images." in text
+    assert "000001_ssim.png" in text and "data:image/png" not in text
+
+
+def test_rows_of_unknown_kind_are_shown_without_names_of_patients(tmp_path):
+    rows = [
+        {"name": "novelty", "value": v, "patient": "p17", "n": 3, "low": None} for v in (1.5, 2)
+    ]
+    text, _ = _page(_write(tmp_path / "odd", rows))
+    assert "Other measurements" in text and ">1.5<" in text and "name: novelty" in text
+    assert "p17" not in text
+
+
+def test_rows_of_another_version_are_shown_as_they_are(tmp_path):
+    row = {"name": "precision_comparison", "ratio": 0.875, "metric": "fd"}
+    text, _ = _page(_write(tmp_path / "study", [row]))
+    assert "not as expected (KeyError" in text and "0.875" in text
+
+
+def test_what_rows_hold_is_text(tmp_path):
+    evil = '<script>alert("x")</script><img src="https://example.org/x.png">'
+    rows = [{"name": evil, evil: evil, "value": 1.0}]
+    text, page = _page(_write(tmp_path / "odd", rows))
+    assert "script" not in page.tags and "img" not in page.tags
+    assert evil in "".join(page.words)
+    assert all(address.startswith("#") for address in page.addresses)
+
+
+def test_damaged_lines_are_named_and_a_line_that_is_being_written_is_not(tmp_path):
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    good = json.dumps({"what": "speed", "value": 7.25})
+    (folder / "results.jsonl").write_text(f'{good}\n{{"cut\n[1]\n\n{good}\n{{"being wri')
+    found = collect.collect([folder])
+    assert found.faults == ["odd/results.jsonl: 2 damaged lines were left out (line 2, 3)."]
+    text, _ = _page(folder)
+    assert "2 damaged lines were left out" in text and "7.25" in text
+
+
+def test_damaged_json_and_pictures_are_said(tmp_path):
+    folder = _run(tmp_path / "run")
+    (folder / "fakes000006.png").write_bytes(b"half a picture")
+    (folder / "report.json").write_text("{")
+    text, _ = _page(folder)
+    assert "fakes000006.png cannot be read as a picture" in text
+    assert "run/report.json cannot be read" in text
+
+
+def test_folders_with_nothing_say_what_is_wanted(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"nothing to report in .*no stats.jsonl of a run"):
+        collect.collect([tmp_path / "empty"])
+    with pytest.raises(ValueError, match=r"there is no .*absent; give folders"):
+        collect.collect([tmp_path / "absent"])
+    with pytest.raises(ValueError, match="no folder given"):
+        collect.collect([])
+
+
+def test_folders_are_named_without_the_machine_and_read_once(tmp_path):
+    _run(tmp_path / "one" / "run")
+    _run(tmp_path / "two" / "run")
+    found = collect.collect([tmp_path / "one" / "run", tmp_path / "two" / "run"])
+    assert [folder.name for folder in found.folders] == ["one/run", "two/run"]
+    found = collect.collect([tmp_path, tmp_path / "one"])
+    assert len(found.folders) == 2
+    assert str(tmp_path) not in _page(tmp_path / "one")[0]
+
+
+def test_record_sets_count_images_by_finding_and_fold(tmp_path):
+    fold = {"records": 30, "patients": 9, "no_finding": 11, "positives": {"Mass": 1234},
+            "unknown": {"Mass": 2}}  # fmt: skip
+    manifest = {
+        "origin": "real", "source": "nih", "findings": ["Mass"], "num_records": 30,
+        "num_patients": 9, "encoding": {"4": "raw", "8": "raw"}, "fingerprint": "f",
+        "folds": {"train": fold},
+    }  # fmt: skip
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "manifest.json").write_text(json.dumps(manifest))
+    _picture(tmp_path / "set" / "samples.png")
+    text, _ = _page(tmp_path / "set")
+    assert "30 images of 9 patients (real patients; source nih), 4 to 8 px" in text
+    assert "1,234 (2 unknown)" in text and "112,120, 30,805" in text
+    assert "samples.png" in text and "data:image/png" not in text
+
+
+def test_large_pictures_are_reduced(tmp_path):
+    folder = _run(tmp_path / "run")
+    pixels = np.random.default_rng(1).integers(0, 255, (3000, 2600), dtype=np.uint8)
+    Image.fromarray(pixels).save(folder / "fakes000006.png")
+    text, _ = _page(folder)
+    size = (folder / "fakes000006.png").stat().st_size
+    assert "data:image/jpeg" in text and len(text) < size / 2
+
+
+def test_every_exhibit_of_the_paper_is_shown_or_explained():
+    places = [item.place for item in paper.INDEX]
+    assert len(set(places)) == len(places) == 33
+    assert all(bool(item.command) != bool(item.reason) for item in paper.INDEX)
+    index = rest_sections.index([section.Section("Some part", [], frozenset({"Fig 2A"}))])
+    text = markup.join(index.parts)
+    assert f"1 of {len(places)}" in text and '<a href="#some-part">' in text
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        (None, "\N{EN DASH}"),
+        (0.12345, "0.123"),
+        (-12345.6, "\N{MINUS SIGN}12,346"),
+        (2000, "2,000"),
+        (float("nan"), "not finite"),
+        (True, "yes"),
+        ("a<b", "a&lt;b"),
+        ([1, 2.5], "1, 2.5"),
+        ({"k": 3}, "k 3"),
+    ],
+)
+def test_values_for_people(value, text):
+    assert markup.text(value) == text
