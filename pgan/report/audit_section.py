@@ -84,7 +84,7 @@ def _audit(folder, rows, found, album):
         )
         for path in sheets[:_MOST_SHEETS]
     ]  # fmt: skip
-    return [*parts, *(f for f in figures if f)]
+    return [*parts, markup.gallery(figures, "wide")]
 
 
 def _in_words(metric):

@@ -116,17 +116,18 @@ def _shown_findings(rows):
 
 
 def _arms_table(rows, arms, titles):
-    """Arms by metrics for one finding; findings by arms, AUC and means of the rest, for several."""
+    """Metrics of each arm, of the one finding or the mean; for several findings the AUC of each."""
     values = {(_arm(row), row["finding"], row["metric"]): row for row in rows}
     findings = _shown_findings(rows)
     of = _MEAN if len(findings) > 1 else findings[0]
     positives = {row["finding"]: row.get("positives") for row in rows}
     caption = "Mean over findings" if of == _MEAN else f"{of}, {positives[of]:,} positive images"
     lines = [
-        [_title(arm, titles), *(_estimate(values.get((arm, of, metric))) for metric in _METRICS)]
-        for arm in arms
+        [_metric(metric), *(_estimate(values.get((arm, of, metric))) for arm in arms)]
+        for metric in _METRICS
     ]
-    parts = [markup.table(["arm", *map(_metric, _METRICS)], lines, caption)]
+    names = [_title(arm, titles) for arm in arms]
+    parts = [markup.table(["metric", *names], lines, caption)]
     if of == _MEAN:
         lines = [
             [
@@ -137,7 +138,7 @@ def _arms_table(rows, arms, titles):
             for finding in findings
             if finding != _MEAN
         ]
-        header = ["finding", "positives", *(_title(arm, titles) for arm in arms)]
+        header = ["finding", "positives", *names]
         note = "Other metrics of each finding are in results.jsonl."
         parts.append(markup.table(header, lines, "AUC by finding", note))
     return markup.join(parts)
@@ -173,15 +174,15 @@ def _differences(rows, titles):
     names = [f"{_title(b, titles)} \N{MINUS SIGN} {_title(a, titles)}" for a, b in pairs]
     of = _MEAN if len(findings) > 1 else findings[0]
     lines = [
-        [name, *(_difference(values.get((*pair, of, metric))) for metric in _METRICS)]
-        for name, pair in zip(names, pairs, strict=True)
+        [_metric(metric), *(_difference(values.get((*pair, of, metric))) for pair in pairs)]
+        for metric in _METRICS
     ]
     note = (
         f"p by {rows[0]['permutations']:,} exchanges of patients' predictions, after Holm's "
         "correction over findings."
     )
     caption = "Differences, mean over findings" if of == _MEAN else f"Differences, {of}"
-    parts = [markup.table(["difference", *map(_metric, _METRICS)], lines, caption, note)]
+    parts = [markup.table(["metric", *names], lines, caption, note)]
     if of == _MEAN:
         lines = [
             [finding, *(_difference(values.get((*pair, finding, "auc"))) for pair in pairs)]

@@ -82,7 +82,7 @@ def _quality(found, album):
                 f"{section.shared(rows, 'count')} images of each set; few images make it uncertain."
             )
         )
-        if sum(row[1] is not None for row in values) > 1 or len(sizes) > 1:
+        if any(sum(row[place] is not None for row in values) > 1 for place in (1, 2)):
             drawing = plots.findings(values, "distance, synthetic over real")
             parts.append(
                 album.drawing(plots.svg(drawing), "quality by frequency and size", "By finding.")
@@ -138,10 +138,12 @@ def _maps(folder, rows, found, album, shows):
     for name, places in (("differences", ("Fig 5A", "Fig 5B")), ("sweeps", ("fig S4C",))):
         files = _files(folder.path / name)
         files.sort(key=lambda path: path.name != "mean.png")
+        figures = []
         for path in files[:_MOST_PICTURES]:
             shows.update(places)
             caption = f"{name}: {path.stem.replace('_', ' ')}"
-            parts.append(album.synthetic(path, caption, caption, trained_on))
+            figures.append(album.synthetic(path, caption, caption, trained_on))
+        parts.append(markup.gallery(figures, "wide"))
         if len(files) > _MOST_PICTURES:
             parts.append(markup.paragraph(f"{len(files) - _MOST_PICTURES} more in {name}.", "note"))
     for path in _files(folder.path / "nearest")[:_MOST_PICTURES]:

@@ -1,24 +1,21 @@
 """The few numbers that a reader looks for first, each beside the paper's."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from pgan.report import collect, markup, section
 
 _MEAN, _ALL = "mean", "all"
 _AUC = {"fig2": {"real": "0.74", "augmented": "0.81"}}
-_MOST_LINES = 24
+_MOST_LINES = 30
 Line = tuple[str, str, markup.Html | str, str | None]
 
 
 def build(found: collect.Found) -> markup.Html:
     """A table; nothing if there is no such number."""
-    lines = []
-    for folder in found.folders:
-        for maker in (_run, _classifiers, _audit, _federation, _readers):
-            try:
-                lines += maker(folder)
-            except (KeyError, TypeError, ValueError, AttributeError):
-                continue  # the section says what is wrong with these rows
+    lines = _guarded(lambda: _runs(found.folders))
+    for maker in (_classifiers, _audit, _federation, _readers):
+        for folder in found.folders:
+            lines += _guarded(lambda make=maker, f=folder: make(f))
     if not lines:
         return markup.Html("")
     note = ""
@@ -29,17 +26,34 @@ def build(found: collect.Found) -> markup.Html:
     return table
 
 
-def _run(folder: collect.Folder) -> Iterator[Line]:
-    if not folder.ticks or "federation.json" in folder.facts:
-        return
-    last = next((r for r in reversed(folder.ticks) if any("monitor/" in key for key in r)), {})
-    names = sorted(key for key in last if key.endswith("_to_held_out"))
-    floors = sorted(key for key in last if key.endswith("_real_floor"))
-    if names and floors:
-        name = names[0].removeprefix("monitor/").removesuffix("_to_held_out")
-        what = f"last {name} to held-out images (floor)"
-        here = f"{markup.number(last[names[0]])} ({markup.number(last[floors[0]])})"
-        yield folder.name, what, here, None
+def _guarded(make: Callable[[], Iterable[Line]]) -> list[Line]:
+    try:
+        return list(make())
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return []  # the section says what is wrong with these rows
+
+
+def _runs(folders: Sequence[collect.Folder]) -> Iterator[Line]:
+    """Last distances of the runs of a folder, beside their floor."""
+    groups = {}
+    for folder in folders:
+        if folder.ticks and "federation.json" not in folder.facts:
+            last = next((r for r in reversed(folder.ticks) if any("monitor/" in k for k in r)), {})
+            names = sorted(key for key in last if key.endswith("_to_held_out"))
+            floors = sorted(key for key in last if key.endswith("_real_floor"))
+            if names and floors:
+                key = folder.name.rpartition("/")[0] or folder.name, names[0]
+                groups.setdefault(key, []).append((last[names[0]], last[floors[0]]))
+    for (parent, name), values in groups.items():
+        distances, floors = zip(*values, strict=True)
+        metric = name.removeprefix("monitor/").removesuffix("_to_held_out")
+        what = f"{metric} to held-out images at the end, {section.counted(len(values), 'run')}"
+        yield parent, what, f"{_range(distances)}; real images {_range(floors)}", None
+
+
+def _range(values):
+    ends = dict.fromkeys((markup.number(float(min(values))), markup.number(float(max(values)))))
+    return " to ".join(ends)
 
 
 def _classifiers(folder: collect.Folder) -> Iterator[Line]:
@@ -50,10 +64,12 @@ def _classifiers(folder: collect.Folder) -> Iterator[Line]:
     ]
     findings = list(dict.fromkeys(row["finding"] for row in rows))
     of = findings[0] if len(findings) == 2 else _MEAN
+    plan = folder.facts.get("experiment.json", {}).get("experiment", {})
+    titles = {recipe["name"]: recipe["title"] for recipe in plan.get("recipes", [])}
     for row in rows:
         if row["finding"] == of:
             arm = row.get("arm", row.get("classifier"))
-            what = f"AUC, {'mean over findings' if of == _MEAN else of}: {arm}"
+            what = f"AUC, {'mean over findings' if of == _MEAN else of}: {titles.get(arm, arm)}"
             printed = _AUC.get(row.get("experiment"), {}).get(arm)
             yield folder.name, what, markup.estimate(row), printed
 
@@ -68,9 +84,10 @@ def _audit(folder: collect.Folder) -> Iterator[Line]:
 def _federation(folder: collect.Folder) -> Iterator[Line]:
     rows = section.of_kind(folder, "federation")
     for row in rows:
-        if row["metric"] == "distance" and row["kind"] == "final" and not row["baseline"]:
+        is_last = row["metric"] == "distance" and row["kind"] == "final" and not row["baseline"]
+        if is_last and "+" not in row["variant"]:  # attacks have a table of their own
             seeds = section.counted(row["seeds"], "seed")
-            what = f"last distance, {row['variant'].replace('+', ' against ')}, {seeds}"
+            what = f"last distance, {row['variant']}, {seeds}"
             yield folder.name, what, markup.number(row["mean"]), None
 
 

@@ -84,7 +84,7 @@ def table(
     for row in rows:
         if len(row) != len(header):
             raise ValueError(f"a row of {len(row)} cells under a header of {len(header)}: {row}")
-        cells = [f'<th scope="row">{text(row[0])}</th>']
+        cells = [f'<th scope="row"{_kind(row[0], False)}>{text(row[0])}</th>']
         cells += [
             f"<td{_kind(value, right)}>{text(value)}</td>"
             for value, right in zip(row[1:], numeric[1:], strict=True)
@@ -167,10 +167,11 @@ def join(parts: Sequence[Any], between: str = "") -> Html:
     return Html(between.join(text(part) for part in parts))
 
 
-def gallery(figures: Sequence[Html]) -> Html:
-    """Pictures side by side, as many as fit; nothing without any."""
+def gallery(figures: Sequence[Html], kind: str = "") -> Html:
+    """Pictures side by side, as many as fit, or two if `kind` is "wide"; nothing without any."""
     figures = [one for one in figures if one]
-    return Html(f'<div class="gallery">{"".join(figures)}</div>' if figures else "")
+    name = f"gallery {kind}".strip()
+    return Html(f'<div class="{name}">{"".join(figures)}</div>' if figures else "")
 
 
 def beside(*parts: Any) -> Html:
@@ -213,17 +214,20 @@ th.number, td.number { text-align: right; }
 td.number, .one { white-space: nowrap; }
 .beside { display: flex; flex-wrap: wrap; gap: .4rem 2rem; align-items: flex-start; }
 .beside > div { min-width: 0; max-width: 100%; }
+.beside figure.picture img { max-width: min(100%, 24rem); }
 figure { margin: .9rem 0; }
 figure img { display: block; max-width: 100%; height: auto; }
 figure.picture img { max-height: 44rem; width: auto; }
 .gallery { display: grid; gap: .8rem;
   grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)); }
+.gallery.wide { grid-template-columns: repeat(auto-fill, minmax(min(26rem, 100%), 1fr)); }
 .gallery figure { margin: 0; }
 .gallery figure.picture img { width: 100%; max-height: none; background: #000; }
 @media (max-width: 40rem) {
   body { padding: .7rem; font-size: 15px; }
   h1 { font-size: 1.4rem; }
   .gallery { grid-template-columns: 1fr 1fr; }
+  .gallery.wide { grid-template-columns: 1fr; }
 }
 @media print {
   @page { size: A4; margin: 14mm 13mm; }
@@ -236,6 +240,7 @@ figure.picture img { max-height: 44rem; width: auto; }
   table { font-size: 7.8pt; }
   th, td { padding: .12rem .35rem; }
   .gallery { grid-template-columns: repeat(3, 1fr); }
+  .gallery.wide { grid-template-columns: 1fr 1fr; }
   figure.picture img { max-height: 19cm; }
   .banner, nav, .paper { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
   a { color: inherit; text-decoration: none; }

@@ -82,7 +82,8 @@ def _course(name, folders, rows, found, album, shows):
             f"{section.counted(len(folders), 'run')} of the progressive GAN to "
             f"{_resolution(folders[0])} px on {records.get('fold_size', 0):,} images "
             f"({records.get('name', '')}, {records.get('fold', '')}; "
-            f"{section.origin_text(origin)}), seeds {section.enumeration(list(map(str, seeds)))}; "
+            f"{section.origin_text(origin)}), {'seed' if len(seeds) == 1 else 'seeds'} "
+            f"{section.enumeration(list(map(str, seeds)))}; "
             f"{markup.number(total)} thousand images to be shown, at most "
             f"{markup.number(network.get('fmap_max'))} channels, latent vector of "
             f"{markup.number(network.get('latent_size'))}."
@@ -234,7 +235,8 @@ def _grids(name, folders, found, album):
         return []
     text = f"The last grid of each resolution of {_short(folder, folders)}, averaged generator."
     if len(folders) > 1:
-        text += f" The grids of {section.counted(len(folders) - 1, 'other run')} are beside it."
+        others = section.counted(len(folders) - 1, "other run")
+        text += f" {others} of the same kind: grids in their folders."
     return [*parts, markup.paragraph(text), markup.gallery(figures)]
 
 
