@@ -226,6 +226,49 @@ def test_rows_of_another_version_are_shown_as_they_are(tmp_path):
     assert "not as expected (KeyError" in text and "0.875" in text
 
 
+def test_a_deposit_lists_its_generators(tmp_path):
+    card = {"resolution": 32, "findings": ["Mass"], "training_records": {"fold_size": 1384}}
+    rows = [
+        {"event": "submitted", "id": "a/x/1", "facts": card},
+        {"event": "rejected", "id": "a/x/1", "reasons": ["too far from real images"]},
+    ]
+    text, _ = _page(_write(tmp_path / "deposit", rows, "ledger.jsonl"))
+    assert "1 generator submitted, 0 admitted" in text and "too far from real images" in text
+    assert ">1,384<" in text and "not as expected" not in text
+
+
+def test_correlations_stand_beside_the_papers_diagonal(tmp_path):
+    facts = {"generator": "gan/1", "classifier": "c/1", "resolution": 32, "seed": 1, "images": 50}
+    cells = [
+        {"name": "correlation", "finding": f, "output": o, "value": v, "low": v - 0.1,
+         "high": v + 0.1, **facts}
+        for f, o, v in (("Mass", "Mass", 0.41), ("Mass", "Edema", -0.2))
+    ]  # fmt: skip
+    finding = {"name": "generated_finding", "finding": "Mass", "value": 0.41, "low": 0.31,
+               "high": 0.51, "place": 1, "training_images": 83, **facts}  # fmt: skip
+    blocks = {"name": "correlation_blocks", "blocks": [["Mass", "Nodule"], ["Edema"]]}
+    text, _ = _page(_write(tmp_path / "c", [*cells, finding, blocks]))
+    assert "over 50 images of each finding" in text and "Mass and Nodule" in text
+    assert '(0.310 to 0.510)</span></td><td class="number">1</td>' in text
+    assert "\N{MINUS SIGN}0.20" in text and ">0.6<" in text and ">83<" in text
+
+
+def test_maps_of_findings_and_their_pictures(tmp_path):
+    facts = {"finding": "Mass", "count": 8, "generator": "g/1", "resolution": 64, "seed": 0,
+             "others": "No Finding", "low": 3.0, "high": 4.0}  # fmt: skip
+    rows = [
+        {"name": "map_change", "value": 3.5, **facts},
+        {"name": "map_ratio", "value": 3.75, "of_others": 1.25, "largest": 9.0, "area": 0.0625,
+         "margin": {"value": 2.5, "low": 2.0, "high": 3.0}, **facts},
+    ]  # fmt: skip
+    folder = _write(tmp_path / "shown", rows)
+    _picture(folder / "differences" / "Mass.png", "RGB")
+    _picture(folder / "nearest" / "Mass.png", "RGB")  # beside patients
+    text, _ = _page(folder)
+    assert text.count("data:image/png") == 1 and "differences: Mass" in text
+    assert "may (Mass.png)" in text and "2.50" in text and "0.0625" in text
+
+
 def test_what_rows_hold_is_text(tmp_path):
     evil = '<script>alert("x")</script><img src="https://example.org/x.png">'
     rows = [{"name": evil, evil: evil, "value": 1.0}]

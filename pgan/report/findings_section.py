@@ -117,16 +117,19 @@ def _maps(folder, rows, found, album, shows):
     lines = []
     for row in sorted(changes, key=lambda row: -(row["value"] or 0.0)):
         ratio = ratios.get(row["finding"])
+        margin = ratio and ratio.get("margin")
         lines.append(
             [
                 row["finding"], markup.estimate(row, digits=2),
                 markup.estimate(ratio, digits=2) if ratio else None,
-                ratio and ratio["of_others"], ratio and ratio["largest"], ratio and ratio["area"],
+                ratio and ratio["of_others"],
+                markup.estimate(margin, digits=2) if margin else None,
+                ratio and ratio["largest"], ratio and ratio["area"],
             ]
         )  # fmt: skip
     header = [
         "finding", "change, grey levels (95 %)", "ratio (95 %)", "ratio of other findings' maps",
-        "largest possible", "share of the image",
+        "larger by (95 %)",        "largest possible", "share of the image",
     ]  # fmt: skip
     notes = (
         "Ratio: share of the map that lies where the finding acts in phantoms, over the share of "

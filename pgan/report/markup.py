@@ -214,7 +214,7 @@ th.number, td.number { text-align: right; }
 td.number, .one { white-space: nowrap; }
 .beside { display: flex; flex-wrap: wrap; gap: .4rem 2rem; align-items: flex-start; }
 .beside > div { min-width: 0; max-width: 100%; }
-.beside figure.picture img { max-width: min(100%, 24rem); }
+.beside figure.picture { max-width: 24rem; }
 figure { margin: .9rem 0; }
 figure img { display: block; max-width: 100%; height: auto; }
 figure.picture img { max-height: 44rem; width: auto; }

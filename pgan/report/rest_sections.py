@@ -13,11 +13,38 @@ def deposit(found: collect.Found, album: pictures.Album) -> section.Section | No
     for folder in found.folders:
         rows = section.of_kind(folder, "deposit")
         if rows:
-            parts += [markup.heading(folder.name), section.plain_tables(rows)]
+            parts.append(section.guarded(rows, lambda f=folder, r=rows: _deposit(f, r)))
     if not parts:
         return None
     parts.append(section.beside_paper("deposit"))
     return section.Section("Deposit of generators", parts)
+
+
+def _deposit(folder, rows):
+    facts = {row["id"]: row["facts"] for row in rows if isinstance(row.get("facts"), dict)}
+    latest = {row["id"]: row for row in rows}
+    lines = []
+    for name, row in latest.items():
+        card = facts.get(name, {})
+        trained = card.get("training_records") or {}
+        lines.append(
+            [
+                name, row["event"], row.get("date"), card.get("resolution"),
+                len(card["findings"]) if "findings" in card else None,
+                trained.get("fold_size"), section.origin_text(trained.get("origin", "")),
+                "; ".join(row.get("reasons", [])) or None, "; ".join(row.get("flags", [])) or None,
+            ]
+        )  # fmt: skip
+    admitted = sum(row["event"] == "admitted" for row in latest.values())
+    header = [
+        "generator", "state", "date", "px", "findings", "trained on, images", "of",
+        "rejected because", "remarks",
+    ]  # fmt: skip
+    text = (
+        f"{section.counted(len(latest), 'generator')} submitted, {admitted} admitted. What "
+        "generators measure against the deposit's reference stands among the metrics."
+    )
+    return [markup.heading(folder.name), markup.paragraph(text), markup.table(header, lines)]
 
 
 def sheets(found: collect.Found, album: pictures.Album) -> section.Section | None:
