@@ -97,7 +97,10 @@ def _readers(folder: collect.Folder) -> Iterator[Line]:
         ("radiologists", 256): "0.51", ("radiologists", 512): "0.65",
         ("radiologists", 1024): "0.77",
     }  # fmt: skip
-    for row in section.of_kind(folder, "readers"):
+    rows = section.of_kind(folder, "readers")
+    for row in rows:
+        if row.get("unanswered") != rows[0].get("unanswered"):
+            continue  # the same study, with images without an answer counted in another way
         if row["name"] == "reader_group" and row["metric"] == "accuracy":
             who = row["group"] + (" (simulated)" if row.get("simulated") else "")
             what = f"accuracy of {who} at {row['resolution']} px"

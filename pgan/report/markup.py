@@ -225,19 +225,21 @@ figure.picture img { max-height: 44rem; width: auto; }
 .gallery figure.picture img { width: 100%; max-height: none; background: #000; }
 @media (max-width: 40rem) {
   body { padding: .7rem; font-size: 15px; }
+  tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 6rem; }
   h1 { font-size: 1.4rem; }
   .gallery { grid-template-columns: 1fr 1fr; }
   .gallery.wide { grid-template-columns: 1fr; }
 }
 @media print {
   @page { size: A4; margin: 14mm 13mm; }
-  body { max-width: none; padding: 0; font-size: 9.5pt; }
+  html { font-size: 9.5pt; }
+  body { max-width: none; padding: 0; font-size: 1rem; }
   h2 { break-before: page; margin-top: 0; }
   h2, h3, caption { break-after: avoid; }
   figure, tr, .banner { break-inside: avoid; }
   thead { display: table-header-group; }
   .table { overflow: visible; }
-  table { font-size: 7.8pt; }
+  table { font-size: .82rem; }
   th, td { padding: .12rem .35rem; }
   .gallery { grid-template-columns: repeat(3, 1fr); }
   .gallery.wide { grid-template-columns: 1fr 1fr; }

@@ -7,6 +7,10 @@ _FIGURES = {
     "rates": "Readers and groups with 95 % intervals.",
     "roc": "Synthetic images found against false alarms.",
 }
+_UNANSWERED = {
+    "wrong": " Images without an answer count as wrong.",
+    "excluded": " Images without an answer are left out.",
+}
 _SHARES = ("accuracy", "sensitivity", "specificity", "auc")
 
 
@@ -15,8 +19,14 @@ def build(found: collect.Found, album: pictures.Album) -> section.Section | None
     parts, shows = [], set()
     for folder in found.folders:
         rows = section.of_kind(folder, "readers")
+        # Images without an answer count as wrong, or not at all: two tables of one study.
+        for number, way in enumerate(dict.fromkeys(row.get("unanswered") for row in rows)):
+            own = [row for row in rows if row.get("unanswered") == way]
+            parts.append(
+                section.guarded(own, lambda f=folder, r=own, n=number: _study(f, r, shows, n == 0))
+            )
         if rows:
-            parts.append(section.guarded(rows, lambda f=folder, r=rows: _study(f, r, album, shows)))
+            parts.append(_pictures(folder, album))
     if not parts:
         return None
     parts.append(section.beside_paper("readers"))
@@ -27,7 +37,7 @@ def _named(rows, name):
     return [row for row in rows if row["name"] == name]
 
 
-def _study(folder, rows, album, shows):
+def _study(folder, rows, shows, is_first):
     groups, readers = _named(rows, "reader_group"), _named(rows, "reader")
     simulated = any(row.get("simulated") for row in rows)
     names = {row["reader"] for row in readers}
@@ -37,39 +47,59 @@ def _study(folder, rows, album, shows):
             f"{section.counted(len(names), 'reader')} told synthetic images from real ones at "
             f"{section.shared(groups or readers, 'resolution')} px; a positive is a synthetic "
             "image. Intervals of 95 %."
+            + _UNANSWERED.get(rows[0].get("unanswered"), "")
             + (" The readers were simulated: these are no findings about people." if simulated
                else "")
         ),
     ]  # fmt: skip
-    agreement = {(r["group"], r["resolution"]): r for r in _named(rows, "reader_agreement")}
     values = {(row["group"], row["resolution"], row["metric"]): row for row in groups}
     metrics = [m for m in _SHARES if any(row["metric"] == m for row in groups)]
     lines = []
     for group, resolution in dict.fromkeys((r["group"], r["resolution"]) for r in groups):
         cells = [values.get((group, resolution, metric)) for metric in metrics]
         some = next(cell for cell in cells if cell)
-        kappa = agreement.get((group, resolution))
-        accuracy = values.get((group, resolution, "accuracy"), {})
         lines.append(
             [
                 group, f"{resolution} px", some["readers"], some["images"],
                 *(markup.estimate(cell) if cell else None for cell in cells),
-                markup.p_value(accuracy.get("p_guessing")),
-                markup.estimate(kappa, digits=2) if kappa else None,
             ]
         )  # fmt: skip
-    header = ["group", "size", "readers", "images", *metrics, "p of guessing", "Fleiss' kappa"]
+    header = ["group", "size", "readers", "images", *metrics]
     if lines:
         shows |= {"Table 1", "table S2"}
         parts.append(markup.table(header, lines))
-    parts += [_single(readers), _differences(rows), _reasons(rows, shows), _times(rows)]
+    parts += [_agreement(rows, values), _single(readers)]
+    if is_first:
+        parts += [_differences(rows), _reasons(rows, shows), _times(rows)]
+    return [part for part in parts if part]
+
+
+def _agreement(rows, values):
+    lines = [
+        [
+            row["group"], f"{row['resolution']} px", row["readers"],
+            markup.p_value(
+                values.get((row["group"], row["resolution"], "accuracy"), {}).get("p_guessing")
+            ),
+            markup.estimate(row, digits=2),
+        ]
+        for row in _named(rows, "reader_agreement")
+    ]  # fmt: skip
+    if not lines:
+        return ""
+    header = ["group", "size", "readers", "p of guessing", "Fleiss' kappa (95 %)"]
+    return markup.table(header, lines, "Guessing and agreement")
+
+
+def _pictures(folder, album):
+    parts = []
     for name, caption in _FIGURES.items():
         parts.append(album.chart(folder.picture(f"{name}.png"), name, caption))
     for path in folder.pictures:
         if path.stem not in _FIGURES:  # perhaps images of the deck
             caption = f"{folder.name}: {path.stem}."
             parts.append(album.records(path, path.stem, caption, collect.UNKNOWN))
-    return [part for part in parts if part]
+    return markup.join(parts)
 
 
 def _single(rows):

@@ -53,8 +53,12 @@ def sheets(found: collect.Found, album: pictures.Album) -> section.Section | Non
     for folder in found.folders:
         facts = folder.facts.get("synthesis.json")
         if facts is not None:
-            trained_on = found.only_origin
-            caption = f"{folder.name}. {markup.number(facts.get('count'))} images were drawn."
+            records = facts.get("training_records") or {}
+            trained_on = records.get("origin", collect.UNKNOWN)
+            caption = (
+                f"{folder.name}. {markup.number(facts.get('count'))} images were drawn from "
+                f"{facts.get('generator')}, seed {facts.get('seed')}."
+            )
             figures.append(
                 album.synthetic(folder.picture(_SHEET), "synthetic images", caption, trained_on)
             )
