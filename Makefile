@@ -25,6 +25,7 @@ help:
 	@echo 'make setup     the environment in $(VENV), from the lock (GPU=1: for CUDA 11 cards)'
 	@echo 'make demo      train a small GAN on drawn radiographs, export it, sample from it, report'
 	@echo 'make real      the same on real ones: DATA=/path/to/nih RUNS=/path/for/runs'
+	@echo 'make study     the whole paper, small, on three drawn hospitals: hours, in studies/phantom'
 	@echo 'make test      tests, without those marked slow (PYTEST_ARGS="-k losses" chooses)'
 	@echo 'make test-all  all tests'
 	@echo 'make lint      ruff'
@@ -81,6 +82,11 @@ runs/phantom/export/phantom/1/saved_model.pb: | records/phantom/manifest.json
 runs/phantom/synthetic/labels.csv: | runs/phantom/export/phantom/1/saved_model.pb
 	$(BIN)/python tools/synthesize_images.py --export=runs/phantom/export/phantom/1 \
 	  --output=runs/phantom/synthetic --uniform_class --count=140
+
+# The whole paper on drawn hospitals, some hours; the same command continues.
+.PHONY: study
+study: setup
+	$(BIN)/python tools/run_study.py --output=studies/phantom
 
 # The same on real radiographs: 70/10/20 of the patients in DATA, a GAN of 64 px on the first part.
 # The split is a function of its seed: whatever uses these images later has to give the same one.

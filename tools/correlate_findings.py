@@ -14,11 +14,10 @@ not kept, scores are: the same command again continues after any finding, and wi
 """
 
 import pathlib
-import sys
 
-from absl import app, flags
+from absl import flags
 
-import config_flags
+import tool_main
 
 _EXPORT = flags.DEFINE_string("export", None, "Exported generator, <output>/<name>/<version>.")
 _CLASSIFIER = flags.DEFINE_string(
@@ -120,10 +119,8 @@ def _training_images(plan):
     return correlation_report.training_images(plan, records)
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Runs the tool; see the module's docstring."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
     from classifier import correlation_report, correlation_text
 
     output, other, pairs = pathlib.Path(_OUTPUT.value), _other(), _pairs()
@@ -135,17 +132,5 @@ def main(argv: list[str]) -> None:
     print(f"report: {output}/report.md")
 
 
-def _run(argv: list[str]) -> int | None:
-    """Turns errors that a user can mend into one message instead of a traceback."""
-    try:
-        return main(argv)
-    except KeyboardInterrupt:
-        print("interrupted; the same command again continues", file=sys.stderr)
-        return 130
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-
-
 if __name__ == "__main__":
-    app.run(_run, flags_parser=config_flags.parse_with_tensorflow)
+    tool_main.run(main, tensorflow=True, continues=True)

@@ -14,7 +14,9 @@ on meanwhile.
 import pathlib
 import sys
 
-from absl import app, flags
+from absl import flags
+
+import tool_main
 
 _OUTPUT = flags.DEFINE_string("output", "report.html", "HTML file to write.")
 _TITLE = flags.DEFINE_string("title", "Synthetic chest radiographs: report", "Title of the page.")
@@ -26,14 +28,14 @@ _REAL_IMAGES = flags.DEFINE_boolean(
 )
 
 
-def main(argv: list[str]) -> int | None:
+def main(folders: list[str]) -> int | None:
     """Runs the tool; see the module's docstring."""
     from pgan.report import build
 
     output = pathlib.Path(_OUTPUT.value)
     if output.is_dir():
         raise ValueError(f"--output={output} is a folder; give a file such as {output}/report.html")
-    paths = [pathlib.Path(name) for name in argv[1:]]
+    paths = [pathlib.Path(name) for name in folders]
     found = build.write(paths, output, _TITLE.value, _REAL_IMAGES.value)
     for fault in found.faults:
         print(f"Warning: {fault}", file=sys.stderr)
@@ -41,14 +43,5 @@ def main(argv: list[str]) -> int | None:
     return None
 
 
-def _run(argv: list[str]) -> int | None:
-    """Turns errors that a user can mend into one message instead of a traceback."""
-    try:
-        return main(argv)
-    except (ValueError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-
-
 if __name__ == "__main__":
-    app.run(_run)
+    tool_main.run(main, arguments=True)

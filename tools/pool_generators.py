@@ -25,13 +25,12 @@ The audit is the site's word: the deposit has no images of its patients. See pga
 else the checks cannot catch.
 """
 
-import os
 import pathlib
-import sys
 
 from absl import app, flags
 
 import config_flags
+import tool_main
 from pgan.deposit import gate
 
 _ACTION = flags.DEFINE_enum(
@@ -236,9 +235,7 @@ def _sample(deposit) -> None:
         print(pathlib.Path(_OUTPUT.value) / name)
 
 
-def main(argv: list[str]) -> int | None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
+def main() -> int | None:
     action = _ACTION.value
     for flag in _NEEDED.get(action, ()):
         if not flag.value:
@@ -255,20 +252,5 @@ def main(argv: list[str]) -> int | None:
     return run[action](storage.Deposit(_DEPOSIT.value))
 
 
-def _run(argv: list[str]) -> int | None:
-    """Turns errors that a user can mend into one message instead of a traceback."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        return main(argv)
-    except app.UsageError:
-        raise
-    except KeyboardInterrupt:
-        print("interrupted; the same command again continues", file=sys.stderr)
-        return 130
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-
-
 if __name__ == "__main__":
-    app.run(_run, flags_parser=config_flags.parse_with_tensorflow)
+    tool_main.run(main, tensorflow=True, continues=True)

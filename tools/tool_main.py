@@ -18,11 +18,12 @@ _INTERRUPTED = 130  # what shells give to a command that Ctrl-C ended
 
 
 def run(
-    main: Callable[[], int | None],
+    main: Callable[..., int | None],
     tensorflow: bool = False,
     wrong_usage: int = 1,
     error: int = 1,
     continues: bool = False,
+    arguments: bool = False,
 ) -> None:
     """Parses the flags, runs the tool and ends the process.
 
@@ -32,6 +33,7 @@ def run(
         wrong_usage: Exit status of wrong flags, for tools whose status 1 means something else.
         error: Exit status of errors.
         continues: Whether the same command goes on where Ctrl-C has ended it.
+        arguments: Whether what is no flag is given to `main`, as a list.
     """
 
     def parse(argv: list[str]) -> list[str]:
@@ -46,6 +48,8 @@ def run(
 
     def run_main(argv: list[str]) -> int | None:
         try:
+            if arguments:
+                return main(argv[1:])
             if len(argv) > 1:
                 raise app.UsageError(
                     f"unknown argument {argv[1]!r}; flags are written --name=value"

@@ -13,10 +13,9 @@ interruption. With --records the nearest training images are shown too, in a fol
 these are images of patients.
 """
 
-import os
-import sys
+from absl import flags
 
-from absl import app, flags
+import tool_main
 
 _EXPORT = flags.DEFINE_string("export", None, "Export, <output>/<name>/<version>.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "Folder of pictures and numbers.", required=True)
@@ -116,10 +115,8 @@ def _training(card):
     return request.Training(records, fold)
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Runs the tool; see the module's docstring."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
     from pgan import model_card
 
     card = model_card.read(_EXPORT.value)
@@ -139,18 +136,5 @@ def main(argv: list[str]) -> None:
     print(f"report: {_OUTPUT.value}/{procedure.REPORT}")
 
 
-def _run(argv: list[str]) -> int | None:
-    """Turns errors that a user can mend into one message instead of a traceback."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        return main(argv)
-    except KeyboardInterrupt:
-        print("interrupted; the same command again continues", file=sys.stderr)
-        return 130
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-
-
 if __name__ == "__main__":
-    app.run(_run)
+    tool_main.run(main, continues=True)
