@@ -15,7 +15,11 @@ not kept, scores are: the same command again continues after any finding, and wi
 
 import pathlib
 
+<<<<<<< HEAD
 from absl import flags
+=======
+from absl import app, flags, logging
+>>>>>>> 67e5ebe (correlate_findings: Keras' warning about its own format is left out)
 
 import tool_main
 
@@ -132,5 +136,22 @@ def main() -> None:
     print(f"report: {output}/report.md")
 
 
+<<<<<<< HEAD
+=======
+def _run(argv: list[str]) -> int | None:
+    """Turns errors that a user can mend into one message instead of a traceback."""
+    # Keras warns that it could not save the classifier as one of its own models.
+    logging.set_verbosity(logging.ERROR)
+    try:
+        return main(argv)
+    except KeyboardInterrupt:
+        print("interrupted; the same command again continues", file=sys.stderr)
+        return 130
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+
+
+>>>>>>> 67e5ebe (correlate_findings: Keras' warning about its own format is left out)
 if __name__ == "__main__":
     tool_main.run(main, tensorflow=True, continues=True)
