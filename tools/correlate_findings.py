@@ -15,11 +15,7 @@ not kept, scores are: the same command again continues after any finding, and wi
 
 import pathlib
 
-<<<<<<< HEAD
-from absl import flags
-=======
-from absl import app, flags, logging
->>>>>>> 67e5ebe (correlate_findings: Keras' warning about its own format is left out)
+from absl import flags, logging
 
 import tool_main
 
@@ -125,6 +121,8 @@ def _training_images(plan):
 
 def main() -> None:
     """Runs the tool; see the module's docstring."""
+    # Keras warns that it could not save the classifier as one of its own models.
+    logging.set_verbosity(logging.ERROR)
     from classifier import correlation_report, correlation_text
 
     output, other, pairs = pathlib.Path(_OUTPUT.value), _other(), _pairs()
@@ -136,22 +134,5 @@ def main() -> None:
     print(f"report: {output}/report.md")
 
 
-<<<<<<< HEAD
-=======
-def _run(argv: list[str]) -> int | None:
-    """Turns errors that a user can mend into one message instead of a traceback."""
-    # Keras warns that it could not save the classifier as one of its own models.
-    logging.set_verbosity(logging.ERROR)
-    try:
-        return main(argv)
-    except KeyboardInterrupt:
-        print("interrupted; the same command again continues", file=sys.stderr)
-        return 130
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-
-
->>>>>>> 67e5ebe (correlate_findings: Keras' warning about its own format is left out)
 if __name__ == "__main__":
     tool_main.run(main, tensorflow=True, continues=True)
