@@ -269,7 +269,7 @@ def comparison(own: correlation.Matrix, name: str, other: correlation.Matrix) ->
                     textcoords="offset points", size=FONT_SIZE - 2,
                 )  # fmt: skip
         ends = [value for cell in shared for value in (first[cell], second[cell])]
-        low, high = min([*ends, 0.0]) - 0.08, max([*ends, 0.0]) + 0.12
+        low, high = min([*ends, 0.0]) - 0.08, max([*ends, 0.0]) + 0.25
         part.set_xlim(low, high)
         part.set_ylim(low, high)
         part.set_aspect("equal")
