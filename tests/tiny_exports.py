@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from classifier import config, model
-from pgan.data import phantom
+from pgan.data import phantom, pyramid
 
 FINDINGS = ("Effusion", "Mass", "Hernia")
 SETTINGS = config.ClassifierConfig(resolution=32, weights="random")
@@ -25,7 +25,7 @@ def save_classifier(
     """
     settings = dataclasses.replace(SETTINGS, **changes)
     classifier = model.Classifier(FINDINGS, settings)
-    features = classifier.features(chests(8)).numpy()
+    features = classifier.features(chests(8, settings.resolution)).numpy()
     kernel = np.random.default_rng(1).normal(size=classifier.head.kernel.shape)
     kernel /= (features @ kernel).std(axis=0)
     classifier.head.set_weights([kernel, -(features @ kernel).mean(axis=0)])
@@ -50,8 +50,9 @@ def save_classifier(
 
 def chests(count: int, size: int = 32) -> np.ndarray:
     """Drawn chests uint8 [N, size, size, 1]."""
-    drawn = [np.asarray(image.load()) for image in phantom.read(count, seed=5, size=size)]
-    return np.stack(drawn)[..., np.newaxis]
+    drawn = phantom.read(count, seed=5, size=pyramid.level_above(size))
+    images = np.stack([np.asarray(image.load()) for image in drawn])
+    return pyramid.scale_down(images, size)[..., np.newaxis]
 
 
 def encode(pixels: np.ndarray | Image.Image, kind: str = "PNG", **settings) -> bytes:
