@@ -128,13 +128,14 @@ def await_line(process, text):
     raise AssertionError(f"ended without {text!r}:\n" + "".join(lines))
 
 
-def children(parent):
-    """Process ids of a process's children that have not ended."""
+def children(parent, name=""):
+    """Process ids of a process's children that have not ended, and whose names begin so."""
     found = []
     for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            state, its_parent = path.read_text().rpartition(")")[2].split()[:2]
-            if int(its_parent) == parent and state != "Z":
+            its_name, _, rest = path.read_text().partition("(")[2].rpartition(")")
+            state, its_parent = rest.split()[:2]
+            if int(its_parent) == parent and state != "Z" and its_name.startswith(name):
                 found.append(int(path.parent.name))
     return found
 

@@ -1,46 +1,22 @@
 """Workers end with what started them."""
 
 import os
-import pathlib
 import signal
 import subprocess
 import sys
-import time
 import unittest.mock
 
 import numpy as np
 import pytest
+import remote_sites
 
 tff = pytest.importorskip("tensorflow_federated")
 
 from federated import tff_workers  # noqa: E402
 
-_WAIT_SECONDS = 20
-
 
 def _workers(parent):
-    """Process ids of the workers whose parent is a process."""
-    found = []
-    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        try:
-            name, _, rest = path.read_text().partition("(")[2].rpartition(")")  # name: 15 letters
-        except OSError:  # it has just ended
-            continue
-        if name.startswith("worker_bin") and int(rest.split()[1]) == parent:
-            found.append(int(path.parent.name))
-    return found
-
-
-def _ended(pid):
-    deadline = time.monotonic() + _WAIT_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            if pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except OSError:
-            return True
-        time.sleep(0.1)
-    return False
+    return remote_sites.children(parent, "worker_bin")
 
 
 def test_a_worker_computes_until_it_ends(tmp_path):
@@ -58,7 +34,7 @@ def test_a_worker_computes_until_it_ends(tmp_path):
             os.kill(worker, signal.SIGKILL)
             with pytest.raises(tff_workers.WorkerError, match=r"has ended \(exit status -9"):
                 double(21)
-    assert set(_workers(os.getpid())) == before and _ended(worker)
+    assert set(_workers(os.getpid())) == before and remote_sites.gone(worker)
 
 
 def test_a_worker_ends_when_its_block_fails(tmp_path):
@@ -87,7 +63,7 @@ def test_a_worker_ends_with_a_killed_parent(tmp_path):
     finally:
         parent.send_signal(signal.SIGKILL)
         parent.wait()
-    assert _ended(worker)
+    assert remote_sites.gone(worker)
     # Nobody holds the pipe open any more.
     assert parent.stdout.read() == ""
 
