@@ -160,6 +160,20 @@ def test_excluded_patients_of_another_set(split, folder, capsys):
     ]
 
 
+def test_a_list_of_records_is_left_out(split, folder, capsys):
+    records = opened(folder)
+    ids = records.record_ids("train")
+    listed = [ids[0], ids[3], "of another set"]
+    (folder / "bad.csv").write_text("image_id,finding\n" + "".join(f"{i},Mass\n" for i in listed))
+    arguments = ["--from_fold=train", "--fractions=train:1", "--leave_out=FOLDER/bad.csv"]
+    assert split("screened", *arguments) == 0
+    assert opened(folder).record_ids("screened/train") == [i for i in ids if i not in listed]
+    assert "Left out: 2 of 3 images of the list." in capsys.readouterr().out
+    assert ids[0] not in (folder / "nih/splits/screened/split.json").read_text()
+    assert split("lost", "--fractions=train:1", "--leave_out=FOLDER/no.csv") == 1
+    assert "no.csv does not exist" in capsys.readouterr().err
+
+
 def test_healthy_is_explained_where_there_are_groups(split, capsys):
     assert split("groups", "--quota=a: 4 healthy", "--quota=b: 3 group=Normal", records="rsna") == 0
     output = capsys.readouterr().out

@@ -10,6 +10,8 @@ r"""Splits a finished record set anew: by quota of classes, by fractions, by lis
         --client_shares=5,3,1,1,1 --dirichlet=0.3 --from_fold=train
     python tools/split_records.py --records=records/nih --name=tenths --seed=1 \
         --fractions=train:0.8,val:0.1,test:0.1
+    python tools/split_records.py --records=records/site --name=screened --from_fold=train \
+        --fractions=train:1 --leave_out=suspicious.csv
 
 Folds are disjoint by patient. They lie in the record set, whose images stay as they are, and are
 used as its other folds are: tools/train_pgan.py --train_fold=clients20/client_03. The same command
@@ -45,6 +47,9 @@ _ALLOW_MISSING = flags.DEFINE_boolean(
 )
 _KEY_FILE = flags.DEFINE_string(
     "key_file", "~/.pgan/pseudonym.key", "Key of the records' pseudonyms, for --split_lists."
+)
+_LEAVE_OUT = flags.DEFINE_string(
+    "leave_out", None, "List of tools/screen_examples.py, whose records are in no fold."
 )
 _CLIENTS = flags.DEFINE_integer("clients", None, "Number of disjoint clients.", lower_bound=2)
 _IMAGES_PER_CLIENT = flags.DEFINE_list(
@@ -111,6 +116,16 @@ def _exclude(records, pool):
             )
             fingerprint = other.fold_fingerprint(name)
             excluded.append({"records": other.name, "fold": name, "fold_fingerprint": fingerprint})
+    if _LEAVE_OUT.value:
+        from federated import example_screening
+        from pgan.data import manifest
+
+        unwanted = set(example_screening.read_ids(_LEAVE_OUT.value))
+        kept = np.array([image_id not in unwanted for image_id in pool.image_ids], bool)
+        # No ids: a split's description goes to the coordinator of a federation.
+        excluded.append({"leave_out": manifest.fold_fingerprint(unwanted)})
+        print(f"Left out: {len(pool) - kept.sum()} of {len(unwanted)} images of the list.")
+        pool = pool.select(kept)
     if not len(pool):
         raise ValueError(f"No images of the fold {_FROM_FOLD.value!r} are left to split.")
     return pool, excluded
