@@ -98,7 +98,7 @@ def local_worker(log_path: pathlib.Path) -> Iterator[tff.framework.SyncExecution
     Raises:
         WorkerError: If it does not start; computations raise it once it has ended.
     """
-    port = _free_port()
+    port = free_port()
     process = start_worker(log_path, f"--port={port}")
     channel = grpc.insecure_channel(f"localhost:{port}", _CHANNEL_OPTIONS)
     try:
@@ -125,6 +125,21 @@ def start_worker(log_path: pathlib.Path, *arguments: str) -> subprocess.Popen:
             stderr=log,
             start_new_session=True,
         )
+
+
+def site_arguments(port: int, megabytes: int) -> list[str]:
+    """Arguments of a site's worker.
+
+    Args:
+        port: That it listens on.
+        megabytes: Largest message.
+    """
+    return [
+        f"--port={port}",
+        f"--grpc_max_message_length_megabytes={megabytes}",
+        # A request that was given up and asked for again waits for the first to end.
+        "--max_concurrent_computation_calls=1",
+    ]
 
 
 def end_worker(process: subprocess.Popen) -> None:
@@ -177,7 +192,8 @@ def _await(stub):
         time.sleep(_POLL_SECONDS)
 
 
-def _free_port():
+def free_port() -> int:
+    """A port of this machine that nobody listens on yet."""
     with socket.socket() as sock:
         sock.bind(("localhost", 0))
         return sock.getsockname()[1]

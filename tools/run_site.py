@@ -19,7 +19,7 @@ user can read. Therefore
     coordinator's user can open: `address = unix:/run/pgan/north.sock`.
 
 The updates of a round are computed from the images and can give some of them away; who must rule
-that out needs differential privacy, which this is not.
+that out needs differential privacy, for which there is tools/run_private_site.py.
 
 The tool ends with SIGTERM or Ctrl-C, and the worker with it; with --log, its output is kept. Let
 systemd start it again after an accident: rounds that it missed are asked for again.
@@ -115,10 +115,7 @@ def main() -> None:
     try:
         process = tff_workers.start_worker(
             pathlib.Path(_LOG.value),
-            f"--port={_PORT.value}",
-            f"--grpc_max_message_length_megabytes={_MAX_MESSAGE.value}",
-            # A request that was given up and asked for again waits for the first to end.
-            "--max_concurrent_computation_calls=1",
+            *tff_workers.site_arguments(_PORT.value, _MAX_MESSAGE.value),
         )
         print(f"worker {process.pid} listens on port {_PORT.value}", flush=True)
         status = process.wait()
