@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from federated import clients as clients_lib
-from federated import config, quorum, simulation, sites
+from federated import config, private_sites, quorum, remote_rounds, simulation, sites
 from pgan import run_folder, train
 
 _LOG = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ def find_holdings(
     resolution: int,
     times: quorum.QuorumConfig,
     look: Callable[[sites.Site, int], sites.Holdings] | None = None,
+    private: bool = False,
 ) -> list[sites.Holdings]:
     """What every site has: as it was when the run in the folder began, or as they say now.
 
@@ -52,7 +53,8 @@ def find_holdings(
         run_dir: The run's folder; None: of no run.
         resolution: Of the networks in px.
         times: Time-outs and patience.
-        look: Asks a site; `tff_sites.Connector.holdings` if not given.
+        look: Asks a site; `holdings` of a connector if not given.
+        private: Whether sites hold budgets, for the connector.
 
     Raises:
         ValueError: If a site cannot take part, two do not fit together, or the folder holds a run
@@ -62,7 +64,7 @@ def find_holdings(
     known = _known_holdings(all_sites, run_folder.RunFolder(run_dir)) if run_dir else None
     if known:
         return known
-    look = look or _connector(times, megabytes=64).holdings
+    look = look or _connector(times, 64, private).holdings
     holdings = _ask_all(all_sites, resolution, times, look)
     sites.check_alike(holdings)
     return holdings
@@ -129,13 +131,19 @@ def federate(
         quorum.QuorumError: If too few sites answer for too long; the run can be continued.
         checkpoints.CheckpointError: If a checkpoint cannot be written, or none can be read.
     """
-    if settings.dp_clip_norm or settings.client_dp_noise_multiplier:
+    if settings.client_dp_noise_multiplier:
         raise ValueError(
-            "differential privacy is there in the simulation only, not yet at sites; leave "
-            "dp_clip_norm and client_dp_noise_multiplier at 0"
+            "noise for whole clients is added by TFF's aggregator, in the simulation only; leave "
+            "client_dp_noise_multiplier at 0"
         )
-    if settings.attack != config.NO_ATTACK or settings.leave_out:
-        raise ValueError("attack and leave_out are of the simulation; leave them out")
+    if settings.attack != config.NO_ATTACK:
+        raise ValueError("attack is of the simulation; leave it out")
+    if settings.leave_out:
+        raise ValueError(
+            "leave_out is of the simulation; a site keeps its own list: tools/split_records.py "
+            "--leave_out there makes a fold without those records, which sites.cfg names by a line "
+            "fold = <split>/<fold>"
+        )
     folder = run_folder.RunFolder(run_dir)
     stop = stop or train.StopRequest()
     # Before config.json, which makes the folder a run.
@@ -154,22 +162,28 @@ def federate(
         show_progress,
         stop,
         flag_file,
+        private_sites.ToldSpending(folder.path) if settings.dp_clip_norm else None,
     )
 
 
 @contextlib.contextmanager
 def _engine(settings, all_sites, holdings, times, stop):
-    from federated import tff_sites
-
-    megabytes = tff_sites.message_megabytes(settings)
+    megabytes = remote_rounds.message_megabytes(settings)
     _LOG.info("messages to and from a site have up to %d MB", megabytes)
-    connector = tff_sites.Connector(times, megabytes)
-    yield tff_sites.RemoteRounds(
-        settings, all_sites, holdings, connector, times, lambda: stop.signal is not None
-    )
+    private = bool(settings.dp_clip_norm)
+    connector = _connector(times, megabytes, private)
+    if private:
+        engine = private_sites.PrivateRounds
+    else:
+        from federated import tff_sites
+
+        engine = tff_sites.RemoteRounds
+    yield engine(settings, all_sites, holdings, connector, times, lambda: stop.signal is not None)
 
 
-def _connector(times, megabytes):
+def _connector(times, megabytes, private):
+    if private:
+        return private_sites.Connector(times, megabytes)
     try:
         from federated import tff_sites
     except ModuleNotFoundError as error:

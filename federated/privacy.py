@@ -14,7 +14,8 @@ all of it and the global models. Taken for granted:
 - Which images are drawn and the noise come from the operating system's secret (`secret_generator`).
   Noise from a seed that others know is no noise: they subtract it. Nor may two different answers
   ever share it.
-- A run counts itself only. Epsilons of runs on the same images add up.
+- A run counts itself only. Epsilons of runs on the same images add up; a site that trains where it
+  is counts all of them itself (`federated.site_budget`).
 - The initial weights and everything in the configuration were chosen without these images.
   Measurements and grids of images, a best checkpoint chosen by them, and the fingerprint of the
   records in a run folder are outside.

@@ -32,6 +32,10 @@ class SiteConfigurationError(SiteError):
     """A site answers, but cannot take part as it is."""
 
 
+class SiteRefusalError(SiteConfigurationError):
+    """A site will not answer whatever is done, as one whose privacy budget is spent."""
+
+
 class QuorumError(RuntimeError):
     """Too few sites answered for too long."""
 
@@ -95,7 +99,7 @@ def gather(
         Answers, in the order of the sites; those of sites that were left out are missing.
 
     Raises:
-        QuorumError: If the quorum is not reached in time.
+        QuorumError: If the quorum is not reached in time, or never can be.
         StoppedError: If told to stop before it is reached.
         Exception: Whatever else `ask` raises.
     """
@@ -105,7 +109,7 @@ def gather(
     began, said = time.monotonic(), None
     while True:
         waiting = [k for k in range(len(sites)) if k not in answers]
-        failed = []
+        failed, refused = [], 0
         for k, answer, error in _ask_all(ask, sites, waiting):
             if error is None:
                 answers[k] = answer
@@ -113,6 +117,7 @@ def gather(
                 raise error
             else:
                 failed.append(k)
+                refused += isinstance(error, SiteRefusalError)
                 if reasons.get(k) != str(error):  # not again with every attempt
                     _LOG.warning("%s: %s: %s", what, name(sites[k]), error)
                 reasons[k] = str(error)
@@ -123,6 +128,12 @@ def gather(
             elif reasons:
                 _LOG.info("%s: all have answered now", what)
             return [answers[k] for k in sorted(answers)]
+        if len(sites) - refused < needed:
+            raise QuorumError(
+                f"{what}: only {len(sites) - refused} of {needed} wanted can answer. Missing: "
+                + "; ".join(f"{name(sites[k])}: {reasons[k]}" for k in sorted(failed))
+                + ". A lower --quorum goes on without them"
+            )
         if time.monotonic() - began >= settings.patience:
             raise QuorumError(
                 f"{what}: only {len(answers)} of {needed} wanted answers after "

@@ -40,6 +40,7 @@ class Returned(NamedTuple):
         update: float32 arrays, generator's and then discriminator's.
         num_examples: Its images.
         losses: float32 [len(local.LOSS_NAMES)].
+        spent: What it says of the privacy that it has spent, by name, if it counts that itself.
     """
 
     number: int
@@ -47,6 +48,7 @@ class Returned(NamedTuple):
     update: averaging.Arrays
     num_examples: int
     losses: np.ndarray
+    spent: dict[str, float] | None = None
 
 
 class Outcome(NamedTuple):
@@ -166,6 +168,7 @@ def aggregate(
             "update_norm": averaging.norm(client.update),
             "rejected": reason,
             **local.losses_by_name(client.losses, settings),
+            **(client.spent or {}),
         }
         if reason:
             screening.log_rejection(round_number, client.name, reason)

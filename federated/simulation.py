@@ -119,6 +119,7 @@ def run(
     show_progress: bool,
     stop: train.StopRequest,
     flag_file: str | None,
+    spending: Any = None,
 ) -> Result:
     """Trains with clients and an engine of any kind, or continues the run in the folder.
 
@@ -133,6 +134,7 @@ def run(
         show_progress: As of `simulate`.
         stop: As of `simulate`.
         flag_file: As of `simulate`.
+        spending: Like `private_simulation.Spending`, which is taken if none is given.
 
     Raises:
         ValueError: As `simulate`.
@@ -152,7 +154,9 @@ def run(
             folder.logging_to_file("federated"),
             stop.listening(),
             engine as rounds_,
-            contextlib.closing(_Training(settings, records, clients, folder, rounds_)) as training,
+            contextlib.closing(
+                _Training(settings, records, clients, folder, rounds_, spending)
+            ) as training,
         ):
             training.prepare(init_from)
             return training.run(stop, show_progress)
@@ -207,11 +211,11 @@ def _open(folder, settings, facts, clients):
 class _Training:
     """State of one call of `run`."""
 
-    def __init__(self, settings, records, clients, folder, engine):
+    def __init__(self, settings, records, clients, folder, engine, spending):
         self._settings, self._clients, self._folder = settings, clients, folder
         self._state = server.ServerState(settings)
         self._engine = engine
-        self._privacy = private_simulation.Spending(settings, clients, folder.path)
+        self._privacy = spending or private_simulation.Spending(settings, clients, folder.path)
         if settings.keeps_optimizer:
             self._state.keep(engine.trainer)
         training = settings.train_config()

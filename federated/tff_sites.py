@@ -2,9 +2,8 @@
 
 The coordinator sends a site the computation, the global networks and the paths of its shards; the
 worker reads its images from its own disk, and returns the update of both networks, the number of
-images and the losses. Quorum and waiting are those of `federated.quorum`, the mean is that of
-`federated.rounds`; TFF only carries one site's computation there and its result back, so that a
-site that fails fails alone.
+images and the losses. TFF only carries one site's computation there and its result back, so that a
+site that fails fails alone; `federated.remote_rounds` does the rest.
 
 Every request has a connection and an executor of its own and a deadline on each call, so that
 nothing waits for ever on a worker that is stopped, and nothing is left over from one that was
@@ -13,10 +12,7 @@ restarted.
 
 import asyncio
 import contextlib
-import json
-import math
 import time
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import grpc
@@ -24,22 +20,19 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from federated import config, local, quorum, rounds, site_batches, sites, tff_workers
+from federated import (
+    config,
+    local,
+    quorum,
+    remote_rounds,
+    rounds,
+    site_batches,
+    sites,
+    tff_workers,
+)
 from pgan.data import manifest
 
 _END_SECONDS = 5.0  # for telling a worker that a request is over, after its deadline as well
-_MB = 2**20
-# The computation's graph, which goes along with the networks, and what gRPC adds.
-_GRAPH_MB = 8
-
-
-def message_megabytes(settings: config.FederatedConfig) -> int:
-    """Largest message between coordinator and site: both networks, with a computation beside.
-
-    A worker whose messages are held to this cannot hand out many images at once.
-    """
-    weights = rounds.flat(local.LocalTrainer(settings).initial_weights())
-    return math.ceil(sum(w.nbytes for w in weights) / _MB) + _GRAPH_MB
 
 
 class _Channel:
@@ -117,7 +110,7 @@ class Connector:
 
     @contextlib.contextmanager
     def _connection(self, site, time_limit):
-        limit = self._megabytes * _MB
+        limit = self._megabytes * remote_rounds.MB
         options = [
             ("grpc.max_receive_message_length", limit),
             ("grpc.max_send_message_length", limit),
@@ -170,6 +163,11 @@ class Connector:
             )
         if code == grpc.StatusCode.UNAVAILABLE:
             return quorum.SiteError(f"its worker or the tunnel to it ended: {details}")
+        if code == grpc.StatusCode.UNIMPLEMENTED:
+            return quorum.SiteConfigurationError(
+                f"at {site.address} is no tools/run_site.py; sites that hold a privacy budget "
+                "(tools/run_private_site.py) need --dp_clip_norm here"
+            )
         if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
             return quorum.SiteConfigurationError(
                 f"a message is too large ({details}); start tools/run_site.py with "
@@ -226,71 +224,22 @@ def _text(value):
     return value.decode() if isinstance(value, bytes) else value
 
 
-class RemoteRounds:
-    """Rounds at the sites, in the place of `rounds.InProcess`."""
+class RemoteRounds(remote_rounds.RemoteRounds):
+    """Rounds of sites that run the computation that they are sent; with a `Connector`."""
 
-    def __init__(
-        self,
-        settings: config.FederatedConfig,
-        all_sites: Sequence[sites.Site],
-        holdings: Sequence[sites.Holdings],
-        connector: Connector,
-        times: quorum.QuorumConfig,
-        stopped=lambda: False,
-    ):
-        """Remembers whom to ask.
-
-        Args:
-            settings: Configuration.
-            all_sites: The sites, by number.
-            holdings: What each had when the run began.
-            connector: How to ask them.
-            times: Quorum and times.
-            stopped: Whether to give up waiting.
-        """
-        self._settings, self._times, self._stopped = settings, times, stopped
-        self._sites, self._holdings, self._connector = all_sites, holdings, connector
+    def __init__(self, *arguments, **options):
+        """Takes what its base takes."""
+        super().__init__(*arguments, **options)
         self._computations = {}
 
-    def run(
-        self,
-        weights: local.Weights,
-        moments: Sequence[np.ndarray],
-        participants: Iterable[rounds.Participant],
-        round_number: int,
-    ) -> rounds.Outcome:
-        """Runs a round; arguments as of `rounds.InProcess.run`, without batches.
+    def _prepare(self, holdings):
+        self._computation(holdings.encoding)  # traced here, since threads would all do it
 
-        Raises:
-            quorum.QuorumError: If too few sites answer for too long.
-            quorum.StoppedError: If told to stop meanwhile.
-        """
-        asked = [self._sites[participant.number] for participant in participants]
-        for site in asked:  # traced here, since threads would all do it
-            self._computation(self._holdings[site.number].encoding)
-        values = [np.asarray(w) for w in rounds.flat(weights)]
-        returned = quorum.gather(
-            lambda site: self._ask(site, values, round_number),
-            asked,
-            self._times,
-            f"round {round_number}",
-            name=lambda site: site.name,
-            stopped=self._stopped,
-        )
-        return rounds.aggregate(values, moments, returned, round_number, self._settings)
-
-    def _ask(self, site, values, round_number):
-        resolution, known = self._settings.network.resolution, self._holdings[site.number]
-        found = self._connector.holdings(site, resolution)
-        if found != known:
-            raise quorum.SiteConfigurationError(
-                f"it has other images than when the run began: {_difference(known, found)}. Start "
-                "a new run, or put the record set back"
-            )
+    def _train(self, site, found, values, round_number):
         source = (
             np.str_(f"{site.records}/{manifest.RECORDS}"),
             np.str_(site.fold_path),
-            np.array(sites.shard_paths(site, found, resolution), np.str_),
+            np.array(sites.shard_paths(site, found, self._settings.network.resolution), np.str_),
         )
         argument = [values, source, np.int64(round_number), np.int64(site.number)]
         update, num_examples, losses = self._connector.train(
@@ -308,12 +257,3 @@ class RemoteRounds:
         if encoding not in self._computations:
             self._computations[encoding] = build_training(self._settings, encoding)
         return self._computations[encoding]
-
-
-def _difference(known, found):
-    pairs = zip(known.to_dict().items(), found.to_dict().values(), strict=True)
-    return "; ".join(
-        f"{name} {json.dumps(old)} then, {json.dumps(new)} now"
-        for (name, old), new in pairs
-        if old != new
-    )

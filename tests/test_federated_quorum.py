@@ -89,3 +89,20 @@ def test_other_errors_are_not_swallowed():
 def test_messages(changes, message):
     with pytest.raises(ValueError, match=message):
         quorum.QuorumConfig(**changes)
+
+
+@pytest.mark.parametrize("share, answered", [(1.0, None), (0.5, ["a"])])
+def test_a_site_that_refuses_for_good_is_not_waited_for(share, answered):
+    """The run would wait for ten minutes otherwise."""
+
+    def ask(site):
+        if site == "b":
+            raise quorum.SiteRefusalError("its budget is spent")
+        return site
+
+    times = _times(quorum=share, patience=600.0, retry_seconds=600.0)
+    if answered:
+        assert quorum.gather(ask, ["a", "b"], times, "round 1") == answered
+    else:
+        with pytest.raises(quorum.QuorumError, match="only 1 of 2 .* b: its budget is spent"):
+            quorum.gather(ask, ["a", "b"], times, "round 1")

@@ -15,7 +15,7 @@ import remote_sites
 import tiny_federations
 import tiny_records
 
-from federated import clients, local, quorum, rounds, sites
+from federated import clients, local, quorum, remote_rounds, rounds, sites
 
 tff = pytest.importorskip("tensorflow_federated")
 
@@ -36,12 +36,8 @@ class _Worker:
         self.start()
 
     def start(self, megabytes=_MEGABYTES):
-        self.process = tff_workers.start_worker(
-            self._log,
-            f"--port={self.port}",
-            f"--grpc_max_message_length_megabytes={megabytes}",
-            "--max_concurrent_computation_calls=1",
-        )
+        arguments = tff_workers.site_arguments(self.port, megabytes)
+        self.process = tff_workers.start_worker(self._log, *arguments)
 
     def end(self):
         tff_workers.end_worker(self.process)
@@ -266,7 +262,7 @@ def test_messages_are_held_near_two_networks():
     chosen = tiny_federations.settings()
     weights = rounds.flat(local.LocalTrainer(chosen).initial_weights())
     size = sum(w.nbytes for w in weights) / 2**20
-    assert size < tff_sites.message_megabytes(chosen) < size + 10
+    assert size < remote_rounds.message_megabytes(chosen) < size + 10
 
 
 _PATTERN = np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)

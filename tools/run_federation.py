@@ -13,6 +13,10 @@ Each hospital runs tools/run_site.py, which says how to secure it: what is sent 
 and no site can tell who sends it. This tool sends computations, networks and paths, and receives
 updates of the networks, numbers of images, losses and the manifests of the record sets.
 
+With --dp_clip_norm (and --stddev_group=1) every site trains its critic by DP-SGD, draws its own
+noise and holds its own privacy budget; it runs tools/run_private_site.py instead. What each spent
+is logged every round; one whose budget is spent refuses, and --quorum decides about the others.
+
 A site that is down, slow or stopped is asked again for the same round until --quorum of the sites
 have answered; the log names it. The same command again continues the run; SIGTERM and Ctrl-C finish
 the round first, unless it waits for sites. tools/export_generator.py exports the result.
@@ -42,7 +46,7 @@ _DRY_RUN = flags.DEFINE_boolean(
 _SIMULATED = (
     "arm", "num_clients", "images_per_client", "client_sizes", "dirichlet", "client_split",
     "held_out_fold", "optimizer_memory", "engine", "secure_sum", "metric_images",
-    "dp_clip_norm", "dp_noise_multiplier", "dp_delta", "dp_label_prior", "dp_test_seed",
+    "dp_delta", "dp_test_seed",
     "client_dp_noise_multiplier", "client_dp_clipping", "client_dp_delta", "attack", "attackers",
     "attack_scale", "leave_out", "check_distance_factor",
     "metric_features", "critic_images",
@@ -75,13 +79,13 @@ def _settings(holdings: list[sites.Holdings]) -> config.FederatedConfig:
 
 
 def _describe(settings: config.FederatedConfig, holdings: list[sites.Holdings]) -> None:
-    from federated import tff_sites
+    from federated import remote_rounds
 
     for h in holdings:
         print(f"{h.site}: {h.fold_size:,} images, {h.origin}, {len(h.findings)} findings")
     print(
         f"start each site with --resolution={settings.network.resolution} "
-        f"--max_message_mb={tff_sites.message_megabytes(settings)}"
+        f"--max_message_mb={remote_rounds.message_megabytes(settings)}"
     )
 
 
@@ -102,7 +106,10 @@ def main() -> int | None:
         logger.propagate = False  # absl writes whatever reaches the root, too.
     with tqdm_logging.logging_redirect_tqdm(loggers):
         resolution = flags.FLAGS.resolution
-        holdings = coordination.find_holdings(all_sites, _RUN_DIR.value, resolution, times)
+        private = flags.FLAGS.dp_clip_norm > 0
+        holdings = coordination.find_holdings(
+            all_sites, _RUN_DIR.value, resolution, times, private=private
+        )
         settings = _settings(holdings)
         if _DRY_RUN.value:
             return _describe(settings, holdings)

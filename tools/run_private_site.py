@@ -1,0 +1,127 @@
+r"""Trains a hospital's part of a federation with differential privacy, up to a limit of its own.
+
+    sudo -u pgan_site python tools/run_private_site.py --records=/srv/pgan/records --port=10000 \
+        --budget=/var/lib/pgan/budget --max_epsilon=8 --delta=1e-5
+
+tools/run_federation.py --dp_clip_norm=1 --stddev_group=1 sends global networks and a configuration;
+this program trains, and returns updates that are (epsilon, delta) private for every image. Unlike
+the worker of tools/run_site.py it runs no computation that it is sent: what protects the images is
+decided here. It listens on this machine's own interface only; open the way from here with
+
+    ssh -N -o ServerAliveInterval=30 -o ExitOnForwardFailure=yes \
+        -o StreamLocalBindMask=0177 -R /run/pgan/north.sock:localhost:10000 pgan@coordinator
+
+--budget is a folder in which every answer is counted before it is given, over restarts and over all
+federations that ask. An answer that would pass --max_epsilon is refused. The budget is for one
+noise, batch size and number of steps, those of the first answer. Never delete it and never put back
+an older copy: nobody would know what was spent. federated/privacy.py says what epsilon means: an
+image, not a patient, is protected, and how many images there are is not.
+
+Ends with SIGTERM or Ctrl-C, training or not. The flags fit into a file: --flagfile=site.flags.
+"""
+
+import logging
+import os
+import pathlib
+import signal
+import sys
+
+from absl import app, flags
+
+import config_flags
+
+_RECORDS = flags.DEFINE_string("records", None, "Record set of this site.", required=True)
+_BUDGET = flags.DEFINE_string(
+    "budget", None, "Folder in which answers are counted, for this record set.", required=True
+)
+_MAX_EPSILON = flags.DEFINE_float(
+    "max_epsilon", None, "Epsilon of an image that no answer may pass.", required=True
+)
+_DELTA = flags.DEFINE_float(
+    "delta", 1e-5, "Delta of this epsilon; should be well below 1 / images of the site."
+)
+_PORT = flags.DEFINE_integer(
+    "port", 10000, "Port that is listened on.", lower_bound=1024, upper_bound=65535
+)
+_FOLD = flags.DEFINE_string("fold", "train", "Fold to train on, such as train or <split>/<fold>.")
+_RESOLUTION = flags.DEFINE_integer("resolution", 128, "Of the federation's networks in px.")
+_MAX_MESSAGE = flags.DEFINE_integer(
+    "max_message_mb",
+    192,
+    "Largest message, in MB; tools/run_federation.py says how large it has to be.",
+    lower_bound=1,
+)
+
+
+def _open_records(limit):
+    from pgan.data import record_set
+
+    try:
+        records = record_set.RecordSet.open(_RECORDS.value, max_resolution=_RESOLUTION.value)
+    except PermissionError as error:
+        raise ValueError(f"this user may not read {error.filename}") from None
+    records.require_resolution(_RESOLUTION.value)
+    size = records.fold_size(_FOLD.value)
+    if not size:
+        raise ValueError(f"the fold {_FOLD.value!r} of {records.path} has no images")
+    if limit.delta >= 1 / size:
+        print(
+            f"Warning: --delta={limit.delta:g} is not below 1 / {size:,} images, so that an image "
+            "may be given away whole."
+        )
+    return records, size
+
+
+def _interrupted(number, frame):
+    raise KeyboardInterrupt
+
+
+def main(argv: list[str]) -> int | None:
+    """Runs the tool; see the module's docstring."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
+    from federated import site_budget
+    from pgan.data import record_folder
+
+    limit = site_budget.Limit(_MAX_EPSILON.value, _DELTA.value)
+    records, size = _open_records(limit)
+
+    from federated import private_site
+
+    logging.getLogger("federated").setLevel(logging.INFO)
+    signal.signal(signal.SIGTERM, _interrupted)
+    folder = pathlib.Path(_BUDGET.value)
+    with record_folder.claimed(folder, "counting in"):
+        budget = site_budget.Budget(folder, limit)
+        site = private_site.PrivateSite(records, _FOLD.value, budget)
+        with private_site.serving(site, _PORT.value, _MAX_MESSAGE.value) as port:
+            try:
+                print(
+                    f"{size:,} images of the fold {_FOLD.value}; {budget.answers} answers so far, "
+                    f"up to epsilon {limit.epsilon:g} at delta {limit.delta:g}. For sites.cfg:\n"
+                    f"  [{records.name}]\n"
+                    f"  address = localhost:{port}\n"
+                    f"  records = {records.path.absolute()}\n"
+                    f"  fold = {_FOLD.value}\n"
+                    f"listens on port {port}",
+                    flush=True,
+                )
+                signal.pause()
+            except KeyboardInterrupt:
+                print("ended", flush=True)
+                # Not by returning, which would wait for a training that nobody wants any more.
+                os._exit(0)
+
+
+def _run(argv: list[str]) -> int | None:
+    """Turns errors that a user can mend into one message instead of a traceback."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        return main(argv)
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    app.run(_run, flags_parser=config_flags.parse_with_tensorflow)
