@@ -94,7 +94,8 @@ class Budget:
         self.limit = limit
         self._path, self._lock = folder / _FILE, threading.Lock()
         if not self._path.exists():
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o700)  # the secret is for nobody else
             self._write({"secret": secrets.token_hex(32), "mechanism": None, "answers": 0})
         try:
             self._content = json.loads(self._path.read_text())
