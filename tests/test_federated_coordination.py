@@ -181,3 +181,16 @@ def test_a_new_run_waits_for_sites_but_not_for_those_that_cannot_take_part(tmp_p
 
     with pytest.raises(ValueError, match="b cannot take part: no such path"):
         coordination.find_holdings(_sites("b"), None, 8, patient, refuse)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"leave_out": "bad.csv"}, "tools/split_records.py --leave_out there makes a fold without"),
+        ({"attack": "garbage"}, "attack is of the simulation"),
+    ],
+)
+def test_what_only_a_simulation_has_is_refused(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        _federate(tmp_path / "run", **changes)
+    assert not (tmp_path / "run").exists()
