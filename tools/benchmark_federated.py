@@ -12,15 +12,13 @@ Every measurement is appended to the output when it is done; the same command ag
 what is missing, and prints the table. federated/benchmark.py says what is compared with what.
 """
 
-import os
 import pathlib
-import sys
 import tempfile
 
 import tqdm
-from absl import app, flags
+from absl import flags
 
-import config_flags
+import tool_main
 
 _WAYS = flags.DEFINE_list("ways", ["in_process", "tff", "remote"], "What to measure.")
 _CLIENTS = flags.DEFINE_integer("clients", 2, "Clients, all in every round.", 1)
@@ -50,10 +48,8 @@ def _draw_records(folder: pathlib.Path):
     return record_set.RecordSet.open(folder)
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Runs the tool; see the module's docstring."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
     from federated import benchmark
     from pgan import results
 
@@ -81,15 +77,5 @@ def main(argv: list[str]) -> None:
     print(benchmark.report([found[case] for case in cases]))
 
 
-def _run(argv: list[str]) -> int | None:
-    """Turns errors that a user can mend into one message instead of a traceback."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        return main(argv)
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-
-
 if __name__ == "__main__":
-    app.run(_run, flags_parser=config_flags.parse_with_tensorflow)
+    tool_main.run(main, tensorflow=True)

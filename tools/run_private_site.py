@@ -24,11 +24,10 @@ import logging
 import os
 import pathlib
 import signal
-import sys
 
-from absl import app, flags
+from absl import flags
 
-import config_flags
+import tool_main
 
 _RECORDS = flags.DEFINE_string("records", None, "Record set of this site.", required=True)
 _BUDGET = flags.DEFINE_string(
@@ -76,10 +75,8 @@ def _interrupted(number, frame):
     raise KeyboardInterrupt
 
 
-def main(argv: list[str]) -> int | None:
+def main() -> int | None:
     """Runs the tool; see the module's docstring."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags are written --name=value")
     from federated import site_budget
     from pgan.data import record_folder
 
@@ -113,15 +110,5 @@ def main(argv: list[str]) -> int | None:
                 os._exit(0)
 
 
-def _run(argv: list[str]) -> int | None:
-    """Turns errors that a user can mend into one message instead of a traceback."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        return main(argv)
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-
-
 if __name__ == "__main__":
-    app.run(_run, flags_parser=config_flags.parse_with_tensorflow)
+    tool_main.run(main, tensorflow=True)
