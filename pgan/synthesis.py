@@ -36,7 +36,6 @@ class ExportedGenerator:
         """Takes a loaded SavedModel and its card; `load` reads both."""
         self._model = model  # The signatures do not keep it, and with it their variables, alive.
         self._draw = model.signatures["from_seeds"]
-        self._draw_floats = model.signatures["float_images"]
         self.card = card
         self.name = f"{card['name']}/{card['version']}"
         self.fingerprint: str = card["fingerprint"]
@@ -127,7 +126,7 @@ class ExportedGenerator:
         images = np.empty((len(latents), *[self.resolution] * 2), np.float32)
         for start in range(0, len(latents), batch_size):
             part = slice(start, start + batch_size)
-            drawn = self._draw_floats(
+            drawn = self._model.signatures["float_images"](
                 latents=tf.constant(latents[part], tf.float32),
                 labels=tf.constant(labels[part], tf.float32),
             )["images"].numpy()[..., 0]

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from classifier import correlation, correlation_drawing, correlation_files, scorer
 from pgan import synthesis
+from pgan.data import pyramid
 
 _FINDINGS = ("Mass", "Pleural Effusion", "Hernia")
 _SIDE = 6
@@ -144,9 +145,9 @@ def test_larger_images_are_scaled_as_levels_of_record_sets_are(tmp_path):
     judge = _scorer(judge=remember)
     correlation_drawing.draw(plan, large, judge, tmp_path, progress=False)
     assert seen[0].shape[1:] == (_SIDE, _SIDE)
-    drawn = large.sample("Mass=0", seeds=0, indices=3 * 3)[0].astype(float)
-    wanted = drawn.reshape(_SIDE, 2, _SIDE, 2).mean((1, 3))
-    np.testing.assert_array_equal(seen[0][3], np.rint(wanted))
+    drawn = large.sample("Mass=0", seeds=0, indices=3 * 3)[0]
+    assert drawn.shape == (2 * _SIDE, 2 * _SIDE)
+    np.testing.assert_array_equal(seen[0][3], pyramid.one_level(drawn, _SIDE))
 
 
 @pytest.mark.parametrize(
