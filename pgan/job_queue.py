@@ -113,7 +113,7 @@ def run_with_bar(jobs: Sequence[Job], at_a_time: int, title: str) -> None:
 
         def look(done, running):
             bar.update(sum(int(100 * job.share_done()) for job in jobs) - bar.n)
-            bar.set_postfix_str(", ".join(running), refresh=False)
+            bar.set_postfix_str(", ".join(running))
 
         run(jobs, at_a_time, look)
 
