@@ -104,8 +104,10 @@ def test_ctrl_c_is_no_traceback(tmp_path, monkeypatch, continues):
     body = "def main():\n    import time\n    print('ready', flush=True)\n    time.sleep(600)"
     command = _command(tmp_path, body, f", continues={continues}")
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # Shells let what they start in the background ignore Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:  # fmt: skip
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGINT)
         error = process.stderr.read()
