@@ -195,13 +195,3 @@ def test_ci_runs_the_tests():
     script = _ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     assert "make test" in script.read_text()
-
-
-def test_data_files_of_packages_are_packaged():
-    folders = {
-        ".".join(path.parent.relative_to(_ROOT).parts)
-        for package in ("pgan", "classifier", "federated")
-        for path in (_ROOT / package).rglob("*.csv")
-    }
-    declared = _setup_cfg()["options.package_data"]
-    assert folders == {name for name, patterns in declared.items() if patterns == "*.csv"}
