@@ -146,7 +146,7 @@ SIZES = {
             ),
             "real_only": ("--images=64", "--seeds=1"),
         },
-        audit=("--count=16", "--planted=2", "--control_kimg=0.1"),
+        audit=("--count=16", "--planted=2", "--nocontrol_generator"),
         deposit=("--min_images=16", "--min_audit_images=16", "--count=32"),
         shown=("--findings=Effusion", "--frames=3", "--mean_count=8", "--phantoms=2"),
         correlation=("--images=8", "--dose_images=2"),
