@@ -9,6 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-input --no-deps
 PYTEST_ARGS ?=
+# Most tests keep one core busy. Each process needs up to 4 GiB.
+TEST_PROCESSES ?= 2
 
 # The lock stays the one that the environment was made from until GPU=1 or GPU=0 says otherwise.
 GPU := $(if $(wildcard $(VENV)/requirements-gpu.lock),1,0)
@@ -116,11 +118,11 @@ endif
 
 .PHONY: test
 test: setup
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: test-all
 test-all: setup
-	$(BIN)/pytest -m 'slow or not slow' $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile -m 'slow or not slow' $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: setup
