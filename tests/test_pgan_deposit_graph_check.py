@@ -170,6 +170,88 @@ def _own_file(graph):
     restore.input[0] = "another:output:0"
 
 
+def _own_file_in_the_call(graph):
+    node = graph.graph_def.node.add(name="another", op="Const")
+    node.attr["value"].tensor.dtype = types_pb2.DT_STRING
+    node.attr["value"].tensor.string_val.append(b"/models/other/variables/variables")
+    restore = next(n for n in graph.graph_def.node if n.name == graph.saver_def.restore_op_name)
+    restore.input[0] = "another"
+
+
+def _own_file_as_the_given_one(graph):
+    name = graph.saver_def.filename_tensor_name.partition(":")[0]
+    node = next(n for n in graph.graph_def.node if n.name == name)
+    node.op = "Const"
+
+
+def _constant_in_a_call(graph):
+    """One of any size or type, which the function's own nodes do not show."""
+    node = next(n for n in graph.graph_def.node if n.op == "StatefulPartitionedCall")
+    node.attr["f"].func.attr["large"].tensor.dtype = types_pb2.DT_VARIANT
+
+
+def _constant_of_the_caller(graph):
+    node = _function(graph, "from_seeds").node_def.add(name="open", op="Const")
+    node.attr["value"].placeholder = "large"
+
+
+def _attribute_of_the_caller(graph):
+    _function(graph, "from_seeds").signature.attr.add(name="large", type="tensor")
+
+
+def _steered(graph):
+    node = next(n for n in _function(graph, "from_seeds").node_def if n.input)
+    node.attr["_forward_from"].list.i.append(0)
+
+
+def _steered_argument(graph):
+    _function(graph, "from_seeds").arg_attr[0].attr["_composite_device"].s = b"x"
+
+
+def _slots(graph):
+    graph.object_graph_def.nodes[0].slot_variables.add(slot_name="m")
+
+
+def _constant_as_an_argument(graph):
+    """Of 40 GB in a few bytes, which loading would unpack."""
+    function = next(iter(graph.object_graph_def.concrete_functions.values()))
+    values = function.canonicalized_input_signature.tuple_value.values
+    least = values.add().list_value.values.add().bounded_tensor_spec_value.minimum
+    least.dtype = types_pb2.DT_FLOAT
+    least.float_val.append(1.0)
+    for size in (100_000, 100_000):
+        least.tensor_shape.dim.add(size=size)
+
+
+def _class_as_an_argument(graph):
+    node = next(
+        n for n in graph.object_graph_def.nodes if n.WhichOneof("kind") == "bare_concrete_function"
+    )
+    values = node.bare_concrete_function.function_spec.fullargspec.list_value.values
+    values.add().type_spec_value.type_spec_class_name = "any.Registered"
+
+
+def _sparse_end(graph):
+    end = graph.signature_def["serving_default"].outputs["more"].coo_sparse
+    end.values_tensor_name = graph.saver_def.save_tensor_name
+
+
+def _default_of_an_end(graph):
+    graph.signature_def["serving_default"].defaults["labels"].dtype = types_pb2.DT_FLOAT
+
+
+def _other_type(graph):
+    graph.signature_def["from_seeds"].outputs["images"].dtype = types_pb2.DT_STRING
+
+
+def _constant(graph):
+    return (
+        next(n for n in _function(graph, "from_seeds").node_def if n.op == "Const")
+        .attr["value"]
+        .tensor
+    )
+
+
 def _resource(graph):
     graph.object_graph_def.nodes.add().resource.SetInParent()
 
@@ -218,9 +300,24 @@ def _any_shape(graph):
         (_gradient_function, "internal_grad_fn.*WriteFile"),
         (_uncalled_function, "nobody_calls_me.*WriteFile"),
         (_call_of_saver, "called by something else"),
-        (_hidden_call_of_saver, "called by something else"),
+        (_hidden_call_of_saver, "attribute f without a value of its own"),
         (_saver_as_initialiser, "called by something else"),
         (_own_file, "a file of its own choice"),
+        (_own_file_in_the_call, "a file of its own choice"),
+        (_own_file_as_the_given_one, "a file of its own choice"),
+        (_constant_in_a_call, "attribute f without a value of its own"),
+        (_constant_of_the_caller, "attribute value without a value of its own"),
+        (_attribute_of_the_caller, "leaves attributes to its callers"),
+        (_steered, "the attribute _forward_from"),
+        (_steered_argument, "the attribute _composite_device"),
+        (_slots, "its own way of being saved"),
+        (_constant_as_an_argument, "takes or gives a bounded_tensor_spec_value"),
+        (_class_as_an_argument, "takes or gives a type_spec_value"),
+        (_sparse_end, "serving_default is not of plain tensors"),
+        (_default_of_an_end, "serving_default is not of plain tensors"),
+        (_other_type, "from_seeds goes from .*, which is not what the card says"),
+        (lambda g: setattr(_constant(g), "dtype", 999), "is of the type 999"),
+        (lambda g: g.ClearField("object_graph_def"), "has no objects"),
         (_other_implementation, "the attribute api_implements"),
         (_own_rewriter, "settings of its own: .'graph_options'"),
         (_resource, "is a resource"),
@@ -256,6 +353,13 @@ def test_an_edited_graph_is_refused(exported, change, message):
         submission_check.check(exported)
 
 
+def test_messages_do_not_reach_a_terminal_s_controls(exported):
+    _edit(exported, lambda g: g.asset_file_def.add(filename="a\x1b]0;title\u202eb" + 5000 * "c"))
+    with pytest.raises(graph_check.RefusedError, match="asset files: a ]0;title bc") as caught:
+        submission_check.check(exported)
+    assert str(caught.value).isprintable() and len(str(caught.value)) == 1000
+
+
 def test_a_file_that_is_cut_off_or_holds_two_graphs_is_refused(exported):
     path = exported / "saved_model.pb"
     whole = path.read_bytes()
@@ -275,6 +379,28 @@ def test_the_number_of_nodes_is_bounded(exported):
     assert "from_seeds" in graph_check.check(path, size)
     with pytest.raises(graph_check.RefusedError, match="nodes, 10 are allowed"):
         graph_check.check(path, size, graph_check.Limits(nodes=10))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda graph: [
+            graph.object_graph_def.nodes.add().user_object.CopyFrom(
+                graph.object_graph_def.nodes[0].user_object
+            )
+            for _ in range(50_000)
+        ],
+        lambda graph: [
+            setattr(graph.graph_def.library.function.add().signature, "name", f"empty_{i}")
+            for i in range(50_000)
+        ],
+    ],
+    ids=["objects", "functions"],
+)
+def test_so_are_those_of_objects_and_empty_functions(exported, change):
+    _edit(exported, change)
+    with pytest.raises(graph_check.RefusedError, match="50,000 are allowed"):
+        submission_check.check(exported)
 
 
 def test_nothing_that_is_allowed_has_state_beyond_variables_and_calls():

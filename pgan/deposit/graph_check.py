@@ -5,11 +5,14 @@
 * operations of `operations.ALLOWED` only, in the graph, in every function of its library, whether
   it is called or not, and in the list of operations that it declares;
 * the operations that read and write checkpoints in the two functions that its saver names, which
-  nothing else calls; the reading one reads the file that it is given;
+  nothing else calls; the reading one reads the file that it is given, in the call of it, too;
 * objects of the four kinds that exports have: no resources with initialisers, no assets, no Keras
-  layers, no saveables of its own;
+  layers, no saveables of its own; without objects TensorFlow would load the graph in an older way;
+* arguments and results of functions that are plain tensors, signatures that name their ends;
 * constants and variables of bounded declared size, and no more variables than its file can hold;
-* no functions that are called like an operation, no gradient functions of the old kind.
+* no functions that are called like an operation, no gradient functions of the old kind, none whose
+  attributes are filled in by the call, where a constant could hide, and no attributes that steer
+  the runtime other than those that TensorFlow itself writes.
 
 What this cannot see: a generator that draws its training images, or anything else that is wrong
 with its images, since that is a matter of numbers, not of operations; errors in TensorFlow's own
@@ -21,7 +24,7 @@ nowhere else, with limited memory, and TensorFlow be kept up to date.
 import dataclasses
 import math
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from google.protobuf import message
@@ -48,13 +51,53 @@ _BYTES = {
     types_pb2.DT_STRING: 16,
 }
 _FUNCTION_ATTRIBUTES = {"_construction_context", "_input_shapes"}
+# Of nodes and arguments, among the names that begin so; `_kernel`, `_scoped_allocator` or
+# `_forward_from` would choose kernels and the memory that they write to.
+_HIDDEN_ATTRIBUTES = {
+    "_class",
+    "_collective_manager_ids",
+    "_gradient_op_type",
+    "_has_manual_control_dependencies",
+    "_lower_using_switch_merge",
+    "_num_original_outputs",
+    "_output_shapes",
+    "_read_only_resource_inputs",
+    "_stateful_parallelism",
+    "_user_specified_name",
+}
+# Of arguments and results. Others make objects of registered classes, or unpack constants.
+_STRUCTURES = {
+    None,
+    "none_value",
+    "bool_value",
+    "int64_value",
+    "string_value",
+    "tensor_spec_value",
+    "list_value",
+    "tuple_value",
+    "dict_value",
+    "named_tuple_value",
+}
 # Of the configuration that calls of functions carry; others choose rewriters of the graph.
 _CALL_SETTINGS = {"allow_soft_placement", "device_count", "experimental", "gpu_options"}
+_LONGEST = 1000  # characters of a message
 _DEVICES = ("", "/device:CPU:", "/device:GPU:")
 
 
 class RefusedError(ValueError):
-    """Something in a submission is not as it has to be; nothing of it was run."""
+    """Something in a submission is not as it has to be; nothing of it was run.
+
+    What the text quotes comes from the submission, so it is made printable.
+    """
+
+    def __init__(self, text: str):
+        """Takes what is told to whoever submits, and kept in the ledger."""
+        super().__init__(printable(text))
+
+
+def printable(text: str) -> str:
+    """A text without control characters, which terminals obey, and without end."""
+    return "".join(c if c.isprintable() else " " for c in text)[:_LONGEST]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +105,7 @@ class Limits:
     """Sizes that a graph may have; a paper-sized generator has a tenth of each.
 
     Attributes:
-        nodes: Nodes of the graph and all functions.
+        nodes: Nodes of the graph and all functions, functions and objects.
         constant_bytes: Of all constants, as declared.
         variable_bytes: Of all variables, as declared.
     """
@@ -101,6 +144,7 @@ def check(path: pathlib.Path, data_bytes: int, limits: Limits = _LIMITS) -> Mapp
     functions = _functions(graph)
     savers = _savers(graph, functions)
     _check_operations(graph, functions, savers)
+    _check_attributes(graph, functions)
     _check_calls(graph, functions, savers)
     _check_objects(graph, data_bytes, limits)
     _check_sizes(graph, limits)
@@ -108,7 +152,7 @@ def check(path: pathlib.Path, data_bytes: int, limits: Limits = _LIMITS) -> Mapp
 
 
 def _check_head(graph) -> None:
-    """What a graph says about itself: tags, assets, initialisers."""
+    """What a graph says about itself: tags, assets, initialisers, signatures."""
     if list(graph.meta_info_def.tags) != ["serve"]:
         raise RefusedError(f"the graph has the tags {list(graph.meta_info_def.tags)}, not serve")
     if graph.meta_info_def.HasField("any_info"):
@@ -124,6 +168,10 @@ def _check_head(graph) -> None:
     for operation in graph.meta_info_def.stripped_op_list.op:
         if operation.name not in operations.KNOWN:
             raise RefusedError(f"the graph declares the operation {operation.name}")
+    for key, signature in graph.signature_def.items():
+        ends = (*signature.inputs.values(), *signature.outputs.values())
+        if signature.defaults or any(end.WhichOneof("encoding") != "name" for end in ends):
+            raise RefusedError(f"the signature {key} is not of plain tensors")
 
 
 def _functions(graph) -> dict[str, Any]:
@@ -156,6 +204,10 @@ def _savers(graph, functions) -> dict[str, str]:
         found[called] = name
     if len(found) != 2:
         raise RefusedError("the graph saves and restores by the same function")
+    given = nodes[saver.restore_op_name].input[:1]
+    name = saver.filename_tensor_name.partition(":")[0]
+    if list(given) != [name] or nodes[name].op != "Placeholder":
+        raise RefusedError("the graph restores variables from a file of its own choice")
     return found
 
 
@@ -186,6 +238,24 @@ def _check_operations(graph, functions, savers) -> None:
             raise RefusedError(
                 "the function that restores variables reads a file of its own choice"
             )
+
+
+def _check_attributes(graph, functions) -> None:
+    """Attributes of nodes and arguments have their values in them, and none steers the runtime."""
+    parts = [("the graph", graph.graph_def.node)]
+    parts += [(f"the function {name}", one.node_def) for name, one in functions.items()]
+    sets = [(where, node.attr) for where, nodes in parts for node in nodes]
+    for name, function in functions.items():
+        if function.signature.attr:
+            raise RefusedError(f"the function {name} leaves attributes to its callers")
+        sets += [(f"the function {name}", one.attr) for one in function.arg_attr.values()]
+    for where, attributes in sets:
+        for name, value in attributes.items():
+            if name[:1] == "_" and name not in _HIDDEN_ATTRIBUTES:
+                raise RefusedError(f"{where} has the attribute {name}, which no generator needs")
+            named = [value.func] if value.WhichOneof("value") == "func" else value.list.func
+            if value.WhichOneof("value") == "placeholder" or any(one.attr for one in named):
+                raise RefusedError(f"{where} has the attribute {name} without a value of its own")
 
 
 def _check_call_settings(text: bytes, where: str) -> None:
@@ -233,26 +303,31 @@ def _check_calls(graph, functions, savers) -> None:
             raise RefusedError(f"the saver's function {name} is called by something else")
 
 
-def _called(value) -> Iterator[str]:
-    """Names of functions in an attribute, those in their own attributes among them."""
-    kind = value.WhichOneof("value")
-    named = [value.func] if kind == "func" else value.list.func if kind == "list" else []
-    for function in named:
-        yield function.name
-        for inner in function.attr.values():
-            yield from _called(inner)
+def _called(value) -> list[str]:
+    """Names of functions in an attribute."""
+    named = [value.func] if value.WhichOneof("value") == "func" else value.list.func
+    return [function.name for function in named]
 
 
 def _check_objects(graph, data_bytes, limits) -> None:
     """Objects that loading makes in Python, and the size of the variables."""
     total = 0
+    if not graph.object_graph_def.nodes:
+        raise RefusedError("the graph has no objects; wanted is one of tf.saved_model.save")
+    for function in graph.object_graph_def.concrete_functions.values():
+        _check_structure(function.canonicalized_input_signature)
+        _check_structure(function.output_signature)
     for number, node in enumerate(graph.object_graph_def.nodes):
         kind = node.WhichOneof("kind")
         if kind not in _KINDS:
             raise RefusedError(f"object {number} is a {kind}, which exports do not have")
         if kind == "user_object" and node.user_object.identifier not in _OBJECTS:
             raise RefusedError(f"object {number} is a {node.user_object.identifier}")
-        if node.saveable_objects or node.registered_name or node.registered_saver:
+        specification = node.bare_concrete_function.function_spec
+        _check_structure(specification.fullargspec)
+        _check_structure(specification.input_signature)
+        own = node.saveable_objects, node.slot_variables, node.registered_name
+        if any(own) or node.registered_saver:
             raise RefusedError(f"object {number} brings its own way of being saved or loaded")
         if node.user_object.metadata:
             raise RefusedError(f"object {number} has metadata")
@@ -270,12 +345,25 @@ def _check_objects(graph, data_bytes, limits) -> None:
         )
 
 
+def _check_structure(value) -> None:
+    """Arguments or results of a function, which loading makes into Python objects."""
+    kind = value.WhichOneof("kind")
+    if kind not in _STRUCTURES:
+        raise RefusedError(f"a function takes or gives a {kind}, which exports do not have")
+    inner = [*value.list_value.values, *value.tuple_value.values]
+    inner += value.dict_value.fields.values()
+    inner += [pair.value for pair in value.named_tuple_value.values]
+    for one in inner:
+        _check_structure(one)
+
+
 def _check_sizes(graph, limits) -> None:
     """How many nodes there are, and how large their constants are when they are unpacked."""
-    bodies = [node for function in graph.graph_def.library.function for node in function.node_def]
-    nodes = [*graph.graph_def.node, *bodies]
-    if len(nodes) > limits.nodes:
-        raise RefusedError(f"the graph has {len(nodes):,} nodes, {limits.nodes:,} are allowed")
+    functions = graph.graph_def.library.function
+    nodes = [*graph.graph_def.node, *(node for one in functions for node in one.node_def)]
+    count = len(nodes) + len(functions) + len(graph.object_graph_def.nodes)
+    if count > limits.nodes:
+        raise RefusedError(f"the graph has {count:,} nodes, {limits.nodes:,} are allowed")
     total = 0
     for node in nodes:
         for name, value in node.attr.items():
@@ -293,9 +381,15 @@ def _check_sizes(graph, limits) -> None:
         )
 
 
+def type_name(dtype: int) -> str:
+    """Such as "DT_FLOAT"; the number of a type that there is not."""
+    known = dtype in types_pb2.DataType.values()
+    return types_pb2.DataType.Name(dtype) if known else str(dtype)
+
+
 def _size(dtype: int, sizes: Sequence[int], where: str) -> int:
     if dtype not in _BYTES:
-        raise RefusedError(f"{where} is of the type {types_pb2.DataType.Name(dtype)}")
+        raise RefusedError(f"{where} is of the type {type_name(dtype)}")
     if min(sizes, default=0) < 0:
         raise RefusedError(f"{where} has no definite shape")
     return math.prod(sizes) * _BYTES[dtype]

@@ -35,8 +35,8 @@ _OPTIONAL = {"fingerprint.pb", "assets.extra/tf_serving_warmup_requests"}
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-# Neither separators of tables nor control characters, which terminals obey.
-_FINDING = re.compile(r"[^,|\"\x00-\x1f\x7f-\x9f]{1,64}")
+# No separators of tables; and control characters, which terminals obey, are not printable.
+_FINDING = re.compile(r"[^,|\"]{1,64}")
 _SIZES = tuple(2**level for level in range(2, 11))
 
 
@@ -141,7 +141,7 @@ def _check_card(card: Any) -> None:
         "resolution": _is_number(card.get("resolution")) and card["resolution"] in _SIZES,
         "findings": isinstance(findings, list)
         and len(findings) <= 1000
-        and all(_matches(_FINDING, name) for name in findings)
+        and all(_matches(_FINDING, name) and name.isprintable() for name in findings)
         and len({name.casefold() for name in findings}) == len(findings),
         "files": isinstance(files, dict)
         and all(_matches(_SHA256, digest) for digest in files.values()),
@@ -161,23 +161,24 @@ def _check_card(card: Any) -> None:
 
 
 def _check_signatures(signatures: Mapping[str, Any], card: Mapping[str, Any]) -> None:
-    """The signature that images are drawn by has the shapes that the card says."""
+    """The signature that images are drawn by has the types and shapes that the card says."""
     name, size = "from_seeds", card["resolution"]
     if name not in signatures:
         raise RefusedError(f"the graph has no signature {name!r}")
-    inputs = {key: _shape(value) for key, value in signatures[name].inputs.items()}
-    outputs = {key: _shape(value) for key, value in signatures[name].outputs.items()}
-    wanted_inputs = dict.fromkeys(serving_graph.SIGNATURES[name], [-1])
-    wanted_inputs["labels"] = [-1, len(card["findings"])]
-    if inputs != wanted_inputs or outputs != {"images": [-1, size, size, 1]}:
+    inputs = {key: _type(value) for key, value in signatures[name].inputs.items()}
+    outputs = {key: _type(value) for key, value in signatures[name].outputs.items()}
+    wanted_inputs = dict.fromkeys(serving_graph.SIGNATURES[name], ("DT_INT64", [-1]))
+    wanted_inputs["labels"] = ("DT_FLOAT", [-1, len(card["findings"])])
+    if inputs != wanted_inputs or outputs != {"images": ("DT_UINT8", [-1, size, size, 1])}:
         raise RefusedError(
             f"the signature {name} goes from {inputs} to {outputs}, which is not what the card "
             f"says: {len(card['findings'])} findings, {size} px"
         )
 
 
-def _shape(info) -> list[int]:
-    return [dim.size for dim in info.tensor_shape.dim]
+def _type(info) -> tuple[str, list[int]]:
+    """Such as ("DT_UINT8", [-1, 16, 16, 1])."""
+    return graph_check.type_name(info.dtype), [dim.size for dim in info.tensor_shape.dim]
 
 
 def _matches(pattern: re.Pattern, value: Any) -> bool:
