@@ -174,17 +174,27 @@ class ExportedGenerator:
 
         Yields:
             uint8 [resolution, resolution], in the order of the arguments.
+
+        Raises:
+            ValueError: If the graph draws something else.
         """
         batch_size = batch_size or self.default_batch_size
         starts = range(0, len(labels), batch_size)
 
         def draw(start):
             part = slice(start, start + batch_size)
-            return self._draw(
+            images = self._draw(
                 seeds=tf.constant(seeds[part], tf.int64),
                 indices=tf.constant(indices[part], tf.int64),
                 labels=tf.constant(labels[part], tf.float32),
-            )["images"].numpy()[..., 0]
+            )["images"].numpy()
+            wanted = (len(labels[part]), self.resolution, self.resolution, 1)
+            if images.shape != wanted or images.dtype != np.uint8:
+                raise ValueError(
+                    f"{self.name} drew {images.dtype} {list(images.shape)} where its card says "
+                    f"uint8 {list(wanted)}; export it anew"
+                )
+            return images[..., 0]
 
         with concurrent.futures.ThreadPoolExecutor(1) as thread:
             ahead = thread.submit(draw, 0) if starts else None

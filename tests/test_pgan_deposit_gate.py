@@ -1,5 +1,7 @@
 """What the gate says of numbers, by numbers typed in; vocabularies that are brought together."""
 
+import types
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -78,6 +80,7 @@ def test_a_claim_of_another_reference_is_flagged_or_rejected():
         ({"count": 999}, "looked at 999 images"),
         ({"failed_controls": ["planted copies, moved"]}, "controls: planted copies"),
         ({"found": {"copies": ["3 of 1,000"]}}, "copies: 3 of 1,000"),
+        ({"failed_controls": ["copies"], "found": {"controls": []}}, "controls: copies"),
     ],
 )
 def test_audits_that_reject(audit, message):
@@ -167,6 +170,19 @@ def test_only_a_claim_of_the_same_number_compares():
     ]
     assert measuring.comparable_claim(others, found) is None
     assert measuring.comparable_claim([same, same | {"value": 3.0}], found)["value"] == 3.0
+
+
+def test_a_graph_that_breaks_the_loader_is_unusable_and_stops_nothing(monkeypatch):
+    """Whatever TensorFlow raises of it, and not an error that ends all of the admission."""
+
+    def fail(path):
+        raise AttributeError("'_UserObject' object has no attribute 'x'")
+
+    monkeypatch.setattr(measuring, "require_fit", lambda *_: None)
+    monkeypatch.setattr(measuring.image_sources, "from_export", fail)
+    submission = types.SimpleNamespace(facts={"findings": ["Mass"]})
+    with pytest.raises(measuring.UnusableError, match="cannot be loaded: '_UserObject'"):
+        measuring.measure(submission, "generator", None, None, None)
 
 
 def test_vocabularies_are_translated_by_common_names():

@@ -203,6 +203,26 @@ def test_a_ledger_that_was_changed_is_noticed(deposit, exported):
         deposit.submissions()
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": "aachen/../../../../etc/x/1"},
+        {"id": "/etc/chest/1"},
+        {"id": "bonn/chest/1"},
+        {"id": "aachen/chest/1/x"},
+        {"id": 7},
+        {"event": "admitted", "id": "aachen/other/1"},
+    ],
+)
+def test_a_line_that_somebody_added_cannot_name_other_places(deposit, exported, changes):
+    """Whoever may submit may add lines to the ledger, and its chain of checksums has no secret."""
+    new, _ = _submit(deposit, exported)
+    row = deposit.ledger.read()[0]
+    deposit.ledger.append(row["event"], {**row, **changes})
+    with pytest.raises(ValueError, match="entry 2 is none that this program writes"):
+        deposit.submissions()
+
+
 def test_a_line_that_was_cut_off_by_a_kill_does_no_harm(deposit, exported):
     new, _ = _submit(deposit, exported)
     with open(deposit.ledger.path, "a") as file:

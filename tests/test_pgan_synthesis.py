@@ -1,9 +1,11 @@
 """Sampling from an export in Python."""
 
 import shutil
+import types
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tiny_runs
 
 from pgan import synthesis
@@ -74,6 +76,18 @@ def test_numbers_that_do_not_fit_together_are_refused(generator):
         generator.sample(np.zeros((3, 3)), seeds=[0, 1])
     with pytest.raises(ValueError, match="seeds must be whole numbers"):
         generator.sample("Mass", seeds=[0.5])
+
+
+@pytest.mark.parametrize("size, kind", [(32, tf.uint8), (16, tf.float32)])
+def test_a_graph_that_draws_other_images_than_its_card_says_is_refused(generator, size, kind):
+    def draw(seeds, indices, labels):
+        return {"images": tf.zeros([len(seeds), size, size, 1], kind)}
+
+    card = {**generator.card, "resolution": 16}
+    model = types.SimpleNamespace(signatures={"from_seeds": draw})
+    other = synthesis.ExportedGenerator(model, card)
+    with pytest.raises(ValueError, match=r"drew .*where its card says uint8 \[2, 16, 16, 1\]"):
+        other.sample(np.zeros([2, len(other.findings)]), seeds=0)
 
 
 def test_a_path_that_is_no_export_is_refused(export_path, tmp_path):

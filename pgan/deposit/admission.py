@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 from pgan import evaluation, evaluation_report
 from pgan.deposit import gate, measuring, storage
-from pgan.deposit.graph_check import RefusedError
+from pgan.deposit.graph_check import RefusedError, printable
 from pgan.metrics import features
 
 
@@ -68,11 +68,11 @@ def admit(
                 )
             decision, more = _judge(deposit, submission, found, thresholds)
         except measuring.MisfitError as error:
-            say(f"{submission.id}: not judged, {error}")
+            say(f"{submission.id}: not judged, {printable(str(error))}")
             undecided.append(submission)
             continue
         except (RefusedError, measuring.UnusableError) as error:
-            decision = gate.Decision([str(error)], [])
+            decision = gate.Decision([printable(str(error))], [])
         row = {"reasons": decision.reasons, "flags": decision.flags, **more, **about}
         deposit.record(submission, decision.event, row)
         say(f"{submission.id}: {decision.event}")

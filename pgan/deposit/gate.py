@@ -133,7 +133,7 @@ def judge_audit(
         )
     if not audit["control_generator"]:
         flags.append("the audit was made without an over-trained control generator")
-    kinds = {"controls": audit["failed_controls"], **audit["found"]}
+    kinds = {**audit["found"], "controls": audit["failed_controls"]}
     for kind, sentences in kinds.items():
         target = reasons if kind in thresholds.audit_fail_on else flags
         target.extend(f"audit, {kind}: {sentence}" for sentence in sentences)

@@ -73,9 +73,14 @@ def measure(
     """
     findings = tuple(submission.facts["findings"])
     require_fit(submission, reference)
+    try:
+        source = image_sources.from_export(str(generator_dir))
+    except OSError:
+        raise
+    except Exception as error:  # of TensorFlow, which takes it that graphs are as it wrote them
+        raise UnusableError(f"it cannot be loaded: {_first_line(error)}") from error
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            source = image_sources.from_export(str(generator_dir))
             sets = evaluation_sets.real_sets(
                 reference.records, source, reference.fold, reference.floor_fold
             )
@@ -83,8 +88,6 @@ def measure(
             evaluation_sets.shared_count(settings.count, real, floor, source)
         except ValueError as error:
             raise MisfitError(str(error)) from error
-        except (tf.errors.OpError, RuntimeError) as error:
-            raise UnusableError(f"it cannot be loaded: {_first_line(error)}") from error
         try:
             return evaluation.evaluate(
                 real, floor, source, extractor, settings, scratch, show_progress

@@ -9,7 +9,10 @@
     measured/<site>/<name>/<version>/     what the deposit measured itself
 
 A submission is copied under a hidden name, checked there and renamed. Who may submit is decided by
-who may write to the storage; a site's name is what the site says it is.
+who may write to the storage; a site's name is what the site says it is. Who may write can also put
+decisions into the ledger, and so admit what was never measured, or links into the folder: where
+sites are not trusted with that, they hand exports to the deposit's own account, which alone writes.
+Whatever the ledger says, a generator is loaded only after its graph was checked.
 """
 
 import contextlib
@@ -33,6 +36,8 @@ from pgan.deposit.graph_check import RefusedError
 _HEAD = "deposit.json"
 _FORMAT = {"format": "pgan deposit of generators", "format_version": 1}
 _SITE = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+# Site, name and version; part of paths, so not to be believed of a ledger that others write to.
+_ID = re.compile(rf"{_SITE.pattern}/{submission_check.NAME.pattern}/[1-9][0-9]{{0,8}}")
 _BLOCK = 2**22  # bytes
 GENERATOR, CLAIMS, AUDIT = "generator", "claims.jsonl", "audit.json"
 _FACTS = (
@@ -103,11 +108,17 @@ class Deposit:
         """
         self._require()
         found = {}
-        for row in self.ledger.read():
-            if row["event"] == ledger_lib.SUBMITTED:
-                found[row["id"]] = _submission(row)
-            elif row["event"] != ledger_lib.REFUSED:
-                found[row["id"]] = dataclasses.replace(found[row["id"]], decision=row)
+        for number, row in enumerate(self.ledger.read(), 1):
+            try:
+                if row["event"] == ledger_lib.SUBMITTED:
+                    found[row["id"]] = _submission(row)
+                elif row["event"] != ledger_lib.REFUSED:
+                    found[row["id"]] = dataclasses.replace(found[row["id"]], decision=row)
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(
+                    f"{self.ledger.path} has been changed: entry {number} is none that this "
+                    f"program writes ({error!r})"
+                ) from None
         return list(found.values())
 
     def find(self, wanted: str) -> list[Submission]:
@@ -289,6 +300,8 @@ class Deposit:
 
 def _submission(row) -> Submission:
     """Of a line of the ledger."""
+    if not _ID.fullmatch(row["id"]) or row["id"].partition("/")[0] != row["site"]:
+        raise ValueError(f"id {row['id']!r} of site {row['site']!r}")
     names = {field.name for field in dataclasses.fields(Submission)} & set(row)
     return Submission(**{name: row[name] for name in names}, submitted=row["date"])
 

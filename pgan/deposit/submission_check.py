@@ -33,7 +33,7 @@ FILES = {
 }
 _OPTIONAL = {"fingerprint.pb", "assets.extra/tf_serving_warmup_requests"}
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # No separators of tables; and control characters, which terminals obey, are not printable.
 _FINDING = re.compile(r"[^,|\"]{1,64}")
@@ -135,8 +135,8 @@ def _check_card(card: Any) -> None:
     records = card.get("training_records")
     findings, files = card.get("findings"), card.get("files")
     rules = {
-        "name": _matches(_NAME, card.get("name")),
-        "version": _is_number(card.get("version")) and card["version"] >= 1,
+        "name": _matches(NAME, card.get("name")),
+        "version": _is_number(card.get("version")) and 1 <= card["version"] < 10**9,
         "fingerprint": _matches(_SHA256, card.get("fingerprint")),
         "resolution": _is_number(card.get("resolution")) and card["resolution"] in _SIZES,
         "findings": isinstance(findings, list)

@@ -13,7 +13,7 @@ from typing import Any
 
 from pgan import evaluation_report, results, set_comparison
 from pgan.deposit import submission_check
-from pgan.deposit.graph_check import RefusedError
+from pgan.deposit.graph_check import RefusedError, printable
 
 _LARGEST = 2**25  # bytes
 _CLAIM = (
@@ -31,7 +31,6 @@ _CLAIM = (
 )
 _METRIC = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _AUDIT_FILE = "report.json"
-_LONGEST = 500  # characters of a site's sentence
 
 
 def read_claims(path: str | os.PathLike, card: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -82,7 +81,7 @@ def read_audit(path: str | os.PathLike, card: Mapping[str, Any]) -> dict[str, An
         trained_on = report["facts"]["train_fingerprint"]
         brief(report)
         suspects = [{k: v for k, v in one.items() if k != "record"} for one in report["suspects"]]
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise RefusedError(f"{file} is no report of tools/audit_privacy.py") from None
     if audited != card["fingerprint"]:
         raise RefusedError(
@@ -108,8 +107,8 @@ def brief(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(text: Any) -> str:
-    """A site's sentence without control characters, which terminals obey."""
-    return "".join(c if c.isprintable() else " " for c in str(text))[:_LONGEST]
+    """A site's sentence as it may be printed."""
+    return printable(str(text))
 
 
 def _file(path, name):
