@@ -23,6 +23,7 @@ from federated import config, local, private_critic, rounds, site_budget, site_m
 from pgan.data import record_access, record_set
 
 _LOG = logging.getLogger(__name__)
+_TOLD = (ValueError, KeyError, TypeError)  # of a request that is none
 _THREADS = 4  # one trains; the others say what the site has meanwhile
 
 
@@ -126,7 +127,7 @@ class PrivateSite:
             batches = self._batches(settings, round_number, number)
             participant = rounds.Participant(number, "", batches)
             returned = rounds.train_client(self._trainer, weights, participant, round_number)
-        except ValueError as error:  # not to be told, as one of a request is
+        except _TOLD as error:  # not to be told, as one of a request is
             raise RuntimeError("the images could not be trained on") from error
         answer = {"examples": returned.num_examples, "spent": spent}
         return site_messages.pack(answer, [*returned.update, returned.losses])
@@ -196,7 +197,7 @@ def _explaining(method):
             return method(request, context)
         except site_budget.BudgetError as error:
             code, message = grpc.StatusCode.FAILED_PRECONDITION, str(error)
-        except (ValueError, KeyError, TypeError) as error:
+        except _TOLD as error:
             code, message = grpc.StatusCode.INVALID_ARGUMENT, str(error)
         except Exception:  # its text may tell of the images
             _LOG.exception("a request failed")

@@ -11,16 +11,18 @@ import dataclasses
 import hashlib
 import hmac
 import json
+import os
 import pathlib
 import secrets
 import threading
 
 from federated import config, privacy
-from pgan import run_folder
 
 _FILE = "budget.json"
 # Far inside float32, so that neither sums nor noise overflow or vanish, which would tell of images.
 _CLIP_NORMS = (1e-3, 1e3)
+# Less guarantees nothing, more trains nothing, and far beyond both the accounting never ends.
+_NOISE_MULTIPLIERS = (1e-2, 1e3)
 
 
 class BudgetError(RuntimeError):
@@ -67,8 +69,12 @@ def check_settings(settings: config.FederatedConfig, allow_test_seed: bool = Fal
             f"this site answers with differential privacy only: --dp_clip_norm must be in [{low:g},"
             f" {high:g}], got {settings.dp_clip_norm:g}"
         )
-    if not settings.dp_noise_multiplier:
-        raise ValueError("this site answers with noise only; give --dp_noise_multiplier above 0")
+    low, high = _NOISE_MULTIPLIERS
+    if not low <= settings.dp_noise_multiplier <= high:
+        raise ValueError(
+            f"this site answers with noise only: --dp_noise_multiplier must be in [{low:g}, "
+            f"{high:g}], got {settings.dp_noise_multiplier:g}"
+        )
     if settings.dp_test_seed >= 0 and not allow_test_seed:
         raise ValueError("this site draws its own noise; leave --dp_test_seed out")
     if settings.arm != config.FEDERATED:
@@ -148,7 +154,7 @@ class Budget:
                 return privacy.example_epsilon(noise, rate, steps * answers, delta)
 
             answers = self.answers + 1
-            if epsilon(answers) > self.limit.epsilon:
+            if not epsilon(answers) <= self.limit.epsilon:  # nor if it is no number
                 raise BudgetError(
                     f"its privacy budget is spent: {self.answers} answers came to epsilon "
                     f"{epsilon(self.answers):.4g} at delta {self.limit.delta:g}, and one more to "
@@ -176,4 +182,15 @@ class Budget:
                 )
 
     def _write(self, content):
-        run_folder.write_atomically(self._path, json.dumps(content, indent=2) + "\n")
+        """On the disk before it returns: a count that a power cut takes back was not counted."""
+        beside = self._path.with_name(self._path.name + ".tmp")
+        with open(beside, "w", encoding="utf-8") as file:
+            file.write(json.dumps(content, indent=2) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the new name, too
+        finally:
+            os.close(folder)

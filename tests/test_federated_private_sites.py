@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import threading
 
 import numpy as np
 import pytest
@@ -162,7 +164,9 @@ def test_a_run_ends_when_a_budget_is_spent_and_a_quorum_goes_on(hospitals, tmp_p
     [
         ({"dp_clip_norm": 0.0}, "with differential privacy only: --dp_clip_norm must be in"),
         ({"dp_clip_norm": 1e30}, "--dp_clip_norm must be in"),
-        ({"dp_noise_multiplier": 0.0}, "give --dp_noise_multiplier above 0"),
+        ({"dp_noise_multiplier": 0.0}, "noise only: --dp_noise_multiplier must be in"),
+        ({"dp_noise_multiplier": 1e-160}, "--dp_noise_multiplier must be in"),
+        ({"dp_noise_multiplier": 1e300}, "--dp_noise_multiplier must be in"),
         ({"dp_test_seed": 7}, "this site draws its own noise"),
     ],
 )
@@ -188,6 +192,46 @@ def test_a_refused_answer_does_not_count(tmp_path):
     with pytest.raises(site_budget.BudgetError, match="0 answers came to epsilon 0 at"):
         budget.spend(_settings(), 100)
     assert site_budget.Budget(tmp_path / "budget", _LIMIT).answers == 0
+
+
+def test_an_epsilon_that_is_no_number_is_not_within_the_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(privacy, "example_epsilon", lambda *_: float("nan"))
+    budget = site_budget.Budget(tmp_path / "budget", _LIMIT)
+    with pytest.raises(site_budget.BudgetError):
+        budget.spend(_settings(), 100)
+    assert budget.answers == 0
+
+
+def test_an_answer_is_counted_on_the_disk_before_it_is_given(tmp_path, monkeypatch):
+    """A rename that is not synced may be gone after a power cut, and the answer counted never."""
+    budget, done = site_budget.Budget(tmp_path / "budget", _LIMIT), []
+    sync, replace = os.fsync, os.replace
+    name = lambda f: os.path.basename(os.readlink(f"/proc/self/fd/{f}"))  # noqa: E731
+    monkeypatch.setattr(os, "fsync", lambda f: (done.append(name(f)), sync(f)))
+    monkeypatch.setattr(os, "replace", lambda a, b: (done.append("replaced"), replace(a, b)))
+    budget.spend(_settings(), 100)
+    assert done == ["budget.json.tmp", "replaced", "budget"]
+
+
+def test_two_requests_at_once_do_not_share_the_last_answer(tmp_path):
+    size, settings = 100, _settings()
+    one = privacy.example_epsilon(1.0, privacy.sampling_rate(4, size), 4, 1e-5)
+    budget = site_budget.Budget(tmp_path / "budget", site_budget.Limit(1.01 * one, 1e-5))
+    outcomes = []
+
+    def ask():
+        try:
+            outcomes.append(budget.spend(settings, size))
+        except site_budget.BudgetError as error:
+            outcomes.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(isinstance(outcome, dict) for outcome in outcomes) == 1 and len(outcomes) == 8
+    assert site_budget.Budget(tmp_path / "budget", _LIMIT).answers == 1
 
 
 def test_a_damaged_budget_is_not_begun_anew(tmp_path):
@@ -229,9 +273,10 @@ def test_what_a_site_answers(hospitals, tmp_path):
         brief.holdings(found[0], 8)
 
 
-def test_a_failure_tells_nothing_but_the_log(hospitals, tmp_path, monkeypatch, caplog):
+@pytest.mark.parametrize("kind", [RuntimeError, KeyError, ValueError])
+def test_a_failure_tells_nothing_but_the_log(hospitals, tmp_path, monkeypatch, caplog, kind):
     def fail(*_):
-        raise RuntimeError("image 7 of patient 3")
+        raise kind("image 7 of patient 3")
 
     monkeypatch.setattr(private_site.PrivateSite, "_batches", fail)
     chosen = _settings()
