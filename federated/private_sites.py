@@ -1,5 +1,6 @@
 """The coordinator's side of sites that train privately and hold their own budgets."""
 
+import contextlib
 import json
 import logging
 import pathlib
@@ -12,6 +13,10 @@ from pgan import run_folder
 
 _LOG = logging.getLogger(__name__)
 _FILE = "privacy.json"
+# Of `site_budget.Budget.spend`.
+_SPENT = tuple(
+    f"privacy/{name}" for name in ("answers", "epsilon_answer", "epsilon", "delta", "limit")
+)
 
 
 class Connector:
@@ -41,7 +46,8 @@ class Connector:
         answer = self._call(
             site, site_messages.DESCRIBE, site_messages.pack(request), "connect_timeout"
         )
-        return sites.Holdings.from_dict(site_messages.unpack(answer)[0])
+        with _reading():
+            return sites.Holdings.from_dict(site_messages.unpack(answer)[0])
 
     def train(
         self,
@@ -60,6 +66,7 @@ class Connector:
 
         Raises:
             quorum.SiteRefusalError: If its budget is spent.
+            quorum.SiteConfigurationError: If it refuses the request, or answers something else.
             quorum.SiteError: If no result comes.
         """
         request = {
@@ -70,12 +77,14 @@ class Connector:
         }
         message = site_messages.pack(request, values)
         answer = self._call(site, site_messages.TRAIN, message, "site_timeout")
-        head, body = site_messages.unpack(answer)
         shapes = [*(value.shape for value in values), (len(local.LOSS_NAMES),)]
-        *update, losses = site_messages.arrays(body, shapes)
-        return rounds.Returned(
-            site.number, site.name, update, head["examples"], losses, head["spent"]
-        )
+        with _reading():
+            head, body = site_messages.unpack(answer)
+            *update, losses = site_messages.arrays(body, shapes)
+            # No other names, which would take the place of what is known of the site.
+            spent = {name: float(head["spent"][name]) for name in _SPENT}
+            examples = int(head["examples"])
+        return rounds.Returned(site.number, site.name, update, examples, losses, spent)
 
     def _call(self, site, method, request, time_limit):
         limit = self._megabytes * remote_rounds.MB
@@ -118,6 +127,15 @@ class Connector:
                 f"--max_message_mb={self._megabytes}"
             )
         return quorum.SiteConfigurationError(details)
+
+
+@contextlib.contextmanager
+def _reading():
+    """What a site sent may be anything, and must not end the rounds of the others."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise quorum.SiteConfigurationError(f"its answer cannot be read: {error!r}") from None
 
 
 def _where(site):

@@ -290,6 +290,54 @@ def test_a_failure_tells_nothing_but_the_log(hospitals, tmp_path, monkeypatch, c
     assert site_budget.Budget(tmp_path / "budget_north", _LIMIT).answers == 1
 
 
+class _Impostor:
+    """Answers whatever it is told to."""
+
+    def __init__(self, answer):
+        self._answer = answer
+
+    def describe(self, request):
+        return self._answer
+
+    def train(self, request, wanted):
+        return self._answer
+
+
+_TOLD = dict.fromkeys(private_sites._SPENT, 1.0)
+_ARRAYS = [np.zeros(3), np.zeros(len(local.LOSS_NAMES))]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"no message",
+        site_messages.pack([1]),
+        site_messages.pack({"examples": 3, "spent": _TOLD}),
+        site_messages.pack({"examples": 3, "spent": {}}, _ARRAYS),
+        site_messages.pack({"examples": 1e999, "spent": _TOLD}, _ARRAYS),
+    ],
+    ids=["text", "list", "short", "nothing told", "endless"],
+)
+def test_an_answer_that_is_none_is_a_fault_of_that_site_alone(answer):
+    with private_site.serving(_Impostor(answer), 0, _MEGABYTES) as port:
+        site = sites.Site(0, "north", f"localhost:{port}", "/records", "train")
+        connector = private_sites.Connector(_TIMES, _MEGABYTES)
+        with pytest.raises(quorum.SiteConfigurationError, match="its answer cannot be read"):
+            connector.train(site, _settings(), [np.zeros(3, np.float32)], 0)
+        with pytest.raises(quorum.SiteConfigurationError, match="its answer cannot be read"):
+            connector.holdings(site, 8)
+
+
+def test_a_site_tells_of_its_spending_and_nothing_else():
+    head = {"examples": 3, "spent": {**_TOLD, "client": "south", "rejected": None}}
+    answer = site_messages.pack(head, _ARRAYS)
+    with private_site.serving(_Impostor(answer), 0, _MEGABYTES) as port:
+        site = sites.Site(0, "north", f"localhost:{port}", "/records", "train")
+        connector = private_sites.Connector(_TIMES, _MEGABYTES)
+        returned = connector.train(site, _settings(), [np.zeros(3, np.float32)], 0)
+    assert returned.spent == _TOLD and returned.name == "north"
+
+
 def test_a_request_that_was_given_up_is_not_answered(hospitals, tmp_path):
     budget = site_budget.Budget(tmp_path, _LIMIT)
     site = private_site.PrivateSite(hospitals[0], "train", budget, allow_test_seed=True)

@@ -155,9 +155,11 @@ def test_claims_and_audits_of_others_are_refused(deposit, exported, tmp_path):
     audit = tiny_deposits.audit(tmp_path / "of_a_run", exported, facts=facts)
     with pytest.raises(RefusedError, match="--export"):
         _submit(deposit, exported, audit=audit)
-    audit = tiny_deposits.audit(tmp_path / "broken", exported, verdict=None)
-    with pytest.raises(RefusedError, match="no report of tools/audit_privacy.py"):
-        _submit(deposit, exported, audit=audit)
+    broken = tiny_deposits.audit(tmp_path / "broken", exported, verdict=None)
+    endless = tiny_deposits.audit(tmp_path / "endless", exported, count=1e999)
+    for audit in (broken, endless):
+        with pytest.raises(RefusedError, match="no report of tools/audit_privacy.py"):
+            _submit(deposit, exported, audit=audit)
     with pytest.raises(FileNotFoundError, match="no file"):
         _submit(deposit, exported, audit=tmp_path / "nowhere")
 
