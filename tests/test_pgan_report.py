@@ -157,6 +157,49 @@ def test_grids_of_evaluations_are_of_the_records_they_name(tmp_path):
     assert ">0.5<" in text and ">1.25<" in text and "real (floor)" in text
 
 
+def test_folders_of_images_count_as_patients_beside_known_synthetic_ones(tmp_path):
+    drawn = tmp_path / "drawn"
+    drawn.mkdir()
+    content = {"origin": "synthetic", "fingerprint": "drawn", "num_records": 5}
+    (drawn / "manifest.json").write_text(json.dumps(content))
+    row = {
+        "metric": "fd5_fixed", "value": 1.25, "images": "synthetic", "reference": "a folder",
+        "reference_files": 5, "records_fingerprint": "drawn", "source": "drawn", "resolution": 16,
+        "count": 5, "seed": 0,
+    }  # fmt: skip
+    folder = _write(tmp_path / "evaluation", [row])
+    _picture(folder / "grid.png")
+    text, _ = _page(folder, drawn)
+    assert "may (grid.png)" in text and "data:image/png" not in text
+
+
+def test_quality_of_findings_stands_beside_the_fold_that_was_trained_on(tmp_path):
+    folds = {"train": {"positives": {"Mass": 71, "Edema": 72}}}
+    manifest = {"origin": "phantom", "fingerprint": "set", "folds": folds}
+    split = {"folds": {"train": {"positives": {"Mass": 43, "Edema": 44}}}}
+    trained_on = {"fingerprint": "set", "fold": "gan/train", "origin": "phantom"}
+    card = {"fingerprint": "generator", "training_records": trained_on}
+    for name, content in (
+        ("set/manifest.json", manifest), ("set/splits/gan/split.json", split),
+        ("export/assets/model_card.json", card),
+    ):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(content))
+    facts = {"reference": "r", "reference_records_fingerprint": "set", "count": 9}
+    rows = [
+        {"metric": "fd9_fixed", "images": images, "value": value, "findings": [finding],
+         "setting": finding, "generator_fingerprint": "generator", **facts}
+        for finding, ends in (("Mass", (1.0, 1.5)), ("Edema", (2.0, 5.0)))
+        for images, value in zip(("real", "synthetic"), ends, strict=True)
+    ]  # fmt: skip
+    folder = _write(tmp_path / "evaluation", rows)
+    text, _ = _page(tmp_path / "set", tmp_path / "export", folder)
+    cells = (
+        '<td class="number">43</td><td class="number">\N{EN DASH}</td><td class="number">1.5</td>'
+    )
+    assert cells in text and ">44<" in text and ">2.5<" in text
+
+
 def test_experiments_stand_beside_the_paper(tmp_path):
     rows = [
         _classifier("real"),
@@ -172,6 +215,14 @@ def test_experiments_stand_beside_the_paper(tmp_path):
     assert "0.74" in text and "0.81" in text
     assert 'shown: <a href="#classifiers">' in text
     assert "made by <code>tools/run_experiment.py --experiment=fig3</code>" in text
+
+
+def test_metrics_of_two_generators_stand_beside_the_papers(tmp_path):
+    facts = {"finding": "Edema", "metric": "specificity", "experiment": "fig3", "figure": "Fig 3"}
+    rows = [_classifier("one", **facts), _classifier("pooled", **facts | {"value": 0.25})]
+    text, _ = _page(_write(tmp_path / "fig3", rows))
+    assert '<th scope="row" class="one">specificity</th><td class="one">Edema</td>' in text
+    assert '<td class="one">0.642</td><td class="one">0.755</td>' in text
 
 
 def test_federations_attacks_and_readers(tmp_path):
@@ -231,9 +282,11 @@ def test_a_deposit_lists_its_generators(tmp_path):
     rows = [
         {"event": "submitted", "id": "a/x/1", "facts": card},
         {"event": "rejected", "id": "a/x/1", "reasons": ["too far from real images"]},
+        {"event": "refused", "site": "bonn", "reasons": ["its graph writes files"]},
     ]
     text, _ = _page(_write(tmp_path / "deposit", rows, "ledger.jsonl"))
-    assert "1 generator submitted, 0 admitted" in text and "too far from real images" in text
+    assert "1 generator submitted, 0 admitted; 1 more refused" in text
+    assert "too far from real images" in text and "its graph writes files" in text
     assert ">1,384<" in text and "not as expected" not in text
 
 
@@ -264,9 +317,32 @@ def test_maps_of_findings_and_their_pictures(tmp_path):
     folder = _write(tmp_path / "shown", rows)
     _picture(folder / "differences" / "Mass.png", "RGB")
     _picture(folder / "nearest" / "Mass.png", "RGB")  # beside patients
+    (folder / "sweeps").mkdir()
+    (folder / "sweeps" / "Mass.gif").write_bytes(b"GIF89a")
     text, _ = _page(folder)
     assert text.count("data:image/png") == 1 and "differences: Mass" in text
     assert "may (Mass.png)" in text and "2.50" in text and "0.0625" in text
+    assert "1 animation of these in the folder sweeps" in text and "<td>movies" not in text
+
+
+@pytest.mark.parametrize("origin, shown", [("phantom", True), ("real", False)])
+def test_nearest_images_are_of_the_records_that_rows_name(tmp_path, origin, shown):
+    row = {
+        "name": "map_change", "finding": "Mass", "value": 3.5, "low": 3.0, "high": 4.0, "count": 8,
+        "generator": "g/1", "generator_fingerprint": "g", "resolution": 64, "seed": 0,
+        "others": "0", "records_fingerprint": f"records of {origin}",
+    }  # fmt: skip
+    folder = _write(tmp_path / "shown", [row])
+    _picture(folder / "nearest" / "Mass.png", "RGB")
+    card = {
+        "fingerprint": "g", "training_records": {"fingerprint": "x", "origin": "phantom"},
+    }  # fmt: skip
+    (tmp_path / "export" / "assets").mkdir(parents=True)
+    (tmp_path / "export" / "assets" / "model_card.json").write_text(json.dumps(card))
+    runs = [_run(tmp_path / kind, kind) for kind in ("phantom", "real")]
+    text, _ = _page(folder, tmp_path / "export", *runs)
+    assert ("Beside the nearest training images: Mass" in text) == shown
+    assert ("\N{MULTIPLICATION SIGN} Mass.png" in text or "(Mass.png" in text) != shown
 
 
 def test_what_rows_hold_is_text(tmp_path):

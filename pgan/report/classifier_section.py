@@ -153,18 +153,20 @@ def _metric(name):
 
 
 def _beside_fig3(rows, arms, titles):
-    values = {(_arm(row), row["finding"]): row for row in rows if row["metric"] == "auc"}
+    values = {(row["metric"], _arm(row), row["finding"]): row for row in rows}
     pair = [arm for arm in ("one", "pooled") if arm in arms]
     lines = []
-    for finding, printed in paper.FIG_3B.items():
-        cells = [values.get((arm, finding)) for arm in pair]
-        if any(cells):
-            lines.append([finding, *map(_estimate, cells), *(f"{v:.3f}" for v in printed["auc"])])
+    for metric, printed in paper.FIG_3B.items():
+        for finding, ends in printed.items():
+            cells = [values.get((metric, arm, finding)) for arm in pair]
+            if any(cells):
+                own = map(_estimate, cells)
+                lines.append([_metric(metric), finding, *own, *(f"{v:.3f}" for v in ends)])
     if not lines:
         return ""
-    header = ["finding", *(_title(arm, titles) for arm in pair)]
+    header = ["metric", "finding", *(_title(arm, titles) for arm in pair)]
     header += ["paper, one generator", "paper, two generators"]
-    return markup.table(header, lines, "AUC beside the paper's (Fig 3B, read off the figure)")
+    return markup.table(header, lines, "Beside the paper's Fig 3B, read off the figure")
 
 
 def _differences(rows, titles):

@@ -86,19 +86,17 @@ class Found:
         ]
         return max(times, default=None)
 
-    @property
-    def only_origin(self) -> str:
-        """Origin of all record sets if they have one only; else UNKNOWN."""
-        kinds = set(self.origins.values()) - {SYNTHETIC}
-        return kinds.pop() if len(kinds) == 1 else UNKNOWN
-
     def origin(self, folder: Folder) -> str:
         """Whose images the pictures of a folder show: REAL, PHANTOM, SYNTHETIC, or UNKNOWN.
 
-        REAL as soon as anything is known to be of real patients, UNKNOWN where nothing is known.
+        REAL as soon as anything is known to be of real patients, UNKNOWN as soon as anything is not
+        known.
         """
         known = set(_own_origins(folder))
         for row in folder.rows:
+            # The reference of an evaluation can be a folder of images, of which nothing is known.
+            if "reference" in row and "reference_records_fingerprint" not in row:
+                known.add(UNKNOWN)
             for key in ("reference_records_fingerprint", "records_fingerprint"):
                 if isinstance(row.get(key), str):
                     known.add(self.origins.get(row[key], UNKNOWN))

@@ -47,6 +47,7 @@ def _set(folder: collect.Folder, album: pictures.Album) -> list[markup.Html]:
     caption = f"{folder.name}: some images of each finding."
     samples = album.records(folder.picture("samples.png"), "images by finding", caption, origin)
     parts.append(markup.beside(markup.join(tables), samples))
+    caption = f"{folder.name}: label statistics."
     parts.append(album.chart(folder.picture("description.png"), "label statistics", caption))
     return parts
 

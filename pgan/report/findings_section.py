@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pgan.report import collect, markup, paper, pictures, plots, section
 
 _REAL, _SYNTHETIC = "real", "synthetic"
+_SPLITS = "splits/"
 _MOST_PICTURES = 14
 _CORRELATION_FIGURES = {
     "matrix": "Correlations, clustered",
@@ -54,7 +55,7 @@ def _quality(found, album):
         for row in section.of_kind(folder, "visualisation")
         if row["name"] == "map_ratio"
     }
-    positives = _positives(found)
+    trained_with = _trained_with(found)
     parts = []
     for folder in found.folders:
         rows = [
@@ -68,8 +69,8 @@ def _quality(found, album):
             real, synthetic = latest.get((finding, _REAL)), latest.get((finding, _SYNTHETIC))
             if not real or not synthetic or not real["value"] or real["value"] <= 0:
                 continue
-            records = synthetic.get("reference_records_fingerprint")
-            count = positives.get(records, {}).get(finding)
+            generator = synthetic.get("generator_fingerprint") or synthetic.get("run")
+            count = trained_with.get(generator, {}).get(finding)
             ratio = synthetic["value"] / real["value"]
             values.append((finding, count, sizes.get(finding), ratio))
         if not values:
@@ -92,13 +93,31 @@ def _quality(found, album):
     return parts
 
 
-def _positives(found):
-    """{fingerprint of a record set: {finding: training images with it}}."""
-    counts = {}
+def _trained_with(found):
+    """{generator's fingerprint, or name of its run: {finding: its training images with it}}."""
+    positives = {}
     for folder in found.folders:
         manifest = folder.facts.get("manifest.json", {})
-        fold = manifest.get("folds", {}).get("train") or manifest.get("folds", {}).get("all", {})
-        counts[manifest.get("fingerprint")] = fold.get("positives", {})
+        places = {"": manifest.get("folds", {})}
+        for name, split in folder.facts.items():
+            if name.startswith(_SPLITS):
+                places[f"{name.removeprefix(_SPLITS)}/"] = split["folds"]
+        for place, folds in places.items():
+            for name, fold in folds.items():
+                key = manifest.get("fingerprint"), place + name
+                positives[key] = fold.get("positives", {})
+    counts = {}
+    for folder in found.folders:
+        card = folder.facts.get("assets/model_card.json", {})
+        run = folder.facts.get("config.json", {}).get("records")
+        for name, trained in (
+            (card.get("fingerprint"), card.get("training_records")),
+            (folder.path.name, run),
+        ):
+            if isinstance(trained, dict):
+                own = positives.get((trained.get("fingerprint"), trained.get("fold")), {})
+                # Runs of two folders may have one name.
+                counts[name] = own if counts.get(name, own) == own else {}
     return counts
 
 
@@ -149,9 +168,15 @@ def _maps(folder, rows, found, album, shows):
         parts.append(markup.gallery(figures, "wide"))
         if len(files) > _MOST_PICTURES:
             parts.append(markup.paragraph(f"{len(files) - _MOST_PICTURES} more in {name}.", "note"))
+    films = len(list((folder.path / "sweeps").glob("*.gif")))
+    if films:
+        shows.add("movies")
+        text = f"{section.counted(films, 'animation')} of these in the folder sweeps, as GIF."
+        parts.append(markup.paragraph(text, "note"))
     for path in _files(folder.path / "nearest")[:_MOST_PICTURES]:
         caption = f"Beside the nearest training images: {path.stem.replace('_', ' ')}"
-        parts.append(album.records(path, caption, caption, trained_on))
+        # Not those of its training, perhaps: the rows name the records.
+        parts.append(album.records(path, caption, caption, found.origin(folder)))
     return [part for part in parts if part]
 
 
@@ -161,7 +186,7 @@ def _files(folder: pathlib.Path) -> list[pathlib.Path]:
 
 def _trained_on(row, found):
     """Origin of what a generator was trained on, where a folder tells it."""
-    return found.origins.get(row.get("generator_fingerprint"), found.only_origin)
+    return found.origins.get(row.get("generator_fingerprint"), collect.UNKNOWN)
 
 
 def _correlation(folder, rows: Sequence[collect.Row], album):
@@ -201,7 +226,7 @@ def _generated(rows):
     ]  # fmt: skip
     header = [
         "finding", "r with its own output (95 %)", "its place among outputs", "rank correlation",
-        "strongest output", "training images with it", "r in the paper",
+        "strongest output", "training images with it", "r of the paper's NIH-GAN",
     ]  # fmt: skip
     return markup.table(header, lines) if lines else ""
 

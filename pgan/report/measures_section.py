@@ -145,7 +145,7 @@ def _pairs(folder, rows, album):
         )  # fmt: skip
     header = [
         "finding", "real, mean ± SD", "pairs", "synthetic, mean ± SD", "pairs", "difference",
-        "its standard error", "paper, real / synthetic",
+        "its standard error", "paper's NIH-GAN, real / synthetic",
     ]  # fmt: skip
     drawing = metric_plots.diversity(latest, "Similarity of pairs with the same finding")
     return [

@@ -1,7 +1,8 @@
 """The paper's numbers as data, and the list of its figures and tables.
 
-Han et al. 2020, Sci. Adv. 6, eabb7973. "Figure read" marks values that were read off a figure of
-the authors' released material, to about 0.005.
+Han et al. 2020, Sci. Adv. 6, eabb7973. The supplement was not available: what is said of it is what
+the main text says. "Figure read" marks values that were read off a figure of the authors' released
+material, to about 0.005; those of Fig 5 are printed in a released notebook.
 """
 
 import dataclasses
@@ -36,8 +37,8 @@ NUMBERS = (
     Number("data", "Methods", "ChestX-ray14, val: images, patients", "11,219, 3,090"),
     Number("data", "Methods", "ChestX-ray14, test: images, patients", "22,433, 6,187"),
     Number("data", "Methods", "CheXpert: frontal images used", "191,027"),
-    Number("data", "table S3", "ChestX-ray14 with pneumonia, without", "1,431, 110,689"),
-    Number("data", "table S3", "CheXpert with pneumonia", "20,656"),
+    Number("data", "Results", "ChestX-ray14 with pneumonia, without", "1,431, 110,689"),
+    Number("data", "Results", "CheXpert with pneumonia", "20,656"),
     Number("training", "Methods", "Largest images, from 4 px in 9 stages", "1024 px"),
     Number("training", "Methods", "Real images shown in all; per stage, per fade-in",
            "12 million; 600,000, 600,000"),
@@ -58,11 +59,12 @@ NUMBERS = (
     Number("fig2", "Fig 2A", "the same, augmented images", "0.18 ± 0.09"),
     Number("fig2", "Fig 2C", "Sensitivity, specificity, accuracy, PPV, NPV, F1",
            "all better with augmentation (bars)"),
-    Number("fig3", "Fig 3B", "AUC, accuracy, sensitivity, specificity over 7 findings, 22,433 "
-           "test images", "all better from two generators than from one"),
-    Number("fig3", "table S4", "p value of the differences, 1000 permutations", "< 0.001"),
+    Number("fig3", "Results", "AUC, accuracy, sensitivity, specificity, mean over 7 findings, "
+           "22,433 test images", "all significantly better from two generators than from one"),
+    Number("fig3", "Methods", "p value below which a difference is significant, 1000 permutations",
+           "0.001"),
     Number("oversampling", "Discussion", "Rare findings oversampled with synthetic images",
-           "proposed; no number in the main text"),
+           "said to be feasible; no number in the main text"),
     Number("adversarial", "fig S3", "A classifier trained adversarially under attack",
            "more robust (figure of the supplement)"),
     Number("federation", "Fig 4", "Clients, images each, share in a round",
@@ -76,8 +78,8 @@ NUMBERS = (
     Number("visualisation", "Fig 5B", "Difference of a finding fully present and absent",
            "plausible for large, frequent findings; poor for nodules and pneumonia"),
     Number("correlation", "Fig 5C", "r of label and classifier: cardiomegaly with cardiomegaly, "
-           "with fibrosis", "0.80, \N{MINUS SIGN}0.07"),
-    Number("correlation", "Fig 5D", "Matching pairs: cardiomegaly, effusion, infiltration, "
+           "with fibrosis", "0.80, \N{MINUS SIGN}0.07 (0.09 in the released matrix)"),
+    Number("correlation", "Results", "Matching pairs: cardiomegaly, effusion, infiltration, "
            "emphysema, pneumonia; 5000 images of each of 14 findings", "0.8, 0.7, 0.5, 0.5, 0.5"),
     Number("readers", "Table 1", "Accuracy of 3 computer vision experts at 256, 512, 1024 px",
            "60 ± 5 %, 67 ± 17 %, 82 ± 4 %"),
@@ -91,16 +93,24 @@ NUMBERS = (
            "proposed; no number"),
 )  # fmt: skip
 
-# Fig 3B, figure read: {finding: {metric: (one generator, two generators)}}.
+# Fig 3B, figure read: {metric: {finding: (one generator, two generators)}}.
 FIG_3B = {
-    "Cardiomegaly": {"auc": (0.845, 0.860), "sensitivity": (0.763, 0.750)},
-    "Effusion": {"auc": (0.843, 0.847), "sensitivity": (0.760, 0.778)},
-    "Pneumothorax": {"auc": (0.791, 0.816), "sensitivity": (0.727, 0.730)},
-    "Atelectasis": {"auc": (0.750, 0.762), "sensitivity": (0.685, 0.700)},
-    "Edema": {"auc": (0.729, 0.841), "sensitivity": (0.688, 0.766)},
-    "Consolidation": {"auc": (0.651, 0.727), "sensitivity": (0.603, 0.713)},
-    "Pneumonia": {"auc": (0.626, 0.687), "sensitivity": (0.475, 0.645)},
-}
+    "auc": {
+        "Cardiomegaly": (0.845, 0.860), "Effusion": (0.843, 0.847), "Pneumothorax": (0.791, 0.816),
+        "Atelectasis": (0.750, 0.762), "Edema": (0.729, 0.841), "Consolidation": (0.651, 0.727),
+        "Pneumonia": (0.626, 0.687),
+    },
+    "sensitivity": {
+        "Cardiomegaly": (0.763, 0.750), "Effusion": (0.760, 0.778), "Pneumothorax": (0.727, 0.730),
+        "Atelectasis": (0.685, 0.700), "Edema": (0.688, 0.766), "Consolidation": (0.603, 0.713),
+        "Pneumonia": (0.475, 0.645),
+    },
+    "specificity": {
+        "Cardiomegaly": (0.764, 0.804), "Effusion": (0.787, 0.781), "Pneumothorax": (0.718, 0.767),
+        "Atelectasis": (0.687, 0.691), "Edema": (0.642, 0.755), "Consolidation": (0.627, 0.650),
+        "Pneumonia": (0.722, 0.643),
+    },
+}  # fmt: skip
 
 # Figure read: (real, synthetic) of ChestX-ray14, MS-SSIM with an error of the exponents.
 FIG_S2 = {
@@ -175,9 +185,10 @@ INDEX = (
     Item("table S3", "Images by finding", "tools/build_records.py"),
     Item("table S4", "Differences and p values", _EXPERIMENT + "fig3"),
     Item("table S5", "Layers of both networks", "",
-         "tests/test_pgan_networks.py compares counts of parameters with it"),
+         "the supplement was not available; tests/test_pgan_networks.py compares the counts of "
+         "parameters with the released code's"),
     Item("algorithm S1", "Federated averaging", "", "federated/ is its code"),
-    Item("movies", "Animated transitions", "tools/visualize_findings.py",),
+    Item("movies", "Animated transitions", "tools/visualize_findings.py"),
 )  # fmt: skip
 
 

@@ -21,6 +21,9 @@ def deposit(found: collect.Found, album: pictures.Album) -> section.Section | No
 
 
 def _deposit(folder, rows):
+    # What was refused did not become a submission, and has a site only.
+    refused = [row for row in rows if "id" not in row]
+    rows = [row for row in rows if "id" in row]
     facts = {row["id"]: row["facts"] for row in rows if isinstance(row.get("facts"), dict)}
     latest = {row["id"]: row for row in rows}
     lines = []
@@ -35,13 +38,20 @@ def _deposit(folder, rows):
                 "; ".join(row.get("reasons", [])) or None, "; ".join(row.get("flags", [])) or None,
             ]
         )  # fmt: skip
+    lines += [
+        [f"of {row['site']}", row["event"], row.get("date"), *[None] * 4,
+         "; ".join(row.get("reasons", [])) or None, None]
+        for row in refused
+    ]  # fmt: skip
     admitted = sum(row["event"] == "admitted" for row in latest.values())
     header = [
         "generator", "state", "date", "px", "findings", "trained on, images", "of",
-        "rejected because", "remarks",
+        "rejected or refused because", "remarks",
     ]  # fmt: skip
     text = (
-        f"{section.counted(len(latest), 'generator')} submitted, {admitted} admitted. What "
+        f"{section.counted(len(latest), 'generator')} submitted, {admitted} admitted"
+        + (f"; {len(refused)} more refused at the door" if refused else "")
+        + ". What "
         "generators measure against the deposit's reference stands among the metrics."
     )
     return [markup.heading(folder.name), markup.paragraph(text), markup.table(header, lines)]

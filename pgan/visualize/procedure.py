@@ -78,6 +78,8 @@ def run(
         "seed": wanted.mean_seed,
         "phantoms": wanted.phantoms,
     }
+    if training is not None:
+        facts["records_fingerprint"] = training.records.fingerprint
     table = [{**row, **facts} for row in table]
     results.write(path / RESULTS, table)
     text = report_text.report(drawn.title, facts, table, _pictures(path), training is not None)
