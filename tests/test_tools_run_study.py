@@ -56,6 +56,19 @@ def test_every_step_needs_what_it_reads(steps, tmp_path):
                 assert other.name in needed(job.name), (job.name, other.name)
 
 
+def test_a_deposit_measures_the_numbers_that_its_sites_claim(steps):
+    jobs = {job.name: job.command for job in steps("--size=tiny")}
+    for site in ("nih", "chexpert"):
+        claim, measured = (
+            dict(argument.partition("=")[::2] for argument in jobs[f"{step}_{site}"])
+            for step in ("evaluate", "admit")
+        )
+        assert "--count" not in claim and "--count" not in measured
+        assert (claim["--records"], claim["--fold"], claim["--train_fold"]) == (
+            measured["--reference"], measured["--reference_fold"], measured["--floor_fold"],
+        )  # fmt: skip
+
+
 def test_the_large_study_has_the_experiments_alone(steps):
     names = {job.name for job in steps("--size=large")}
     assert names >= {"train_nih", "fig2", "adversarial"}

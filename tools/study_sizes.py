@@ -119,7 +119,7 @@ SIZES = {
     "tiny": Size(
         resolution=32,
         drawn=64,
-        images={"rsna": 400, "nih": 900, "chexpert": 200},
+        images={"rsna": 400, "nih": 900, "chexpert": 400},
         local=(
             "test: 40 of healthy:Pneumonia 2:3",
             "train: 28 healthy + 4 Pneumonia",
@@ -147,7 +147,7 @@ SIZES = {
             "real_only": ("--images=64", "--seeds=1"),
         },
         audit=("--count=16", "--planted=2", "--nocontrol_generator"),
-        deposit=("--min_images=16", "--min_audit_images=16", "--count=32"),
+        deposit=("--min_images=16", "--min_audit_images=16"),
         shown=("--findings=Effusion", "--frames=3", "--mean_count=8", "--phantoms=2"),
         correlation=("--images=8", "--dose_images=2"),
         federation=(

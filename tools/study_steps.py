@@ -159,7 +159,7 @@ class Steps:
                     "--held_out_fold=gan/test", "--fail_on=", f"--output={audit}",
                     *self._size.audit,
                 ],
-                audit / "report.md", (f"export_{site}",),
+                audit / "report.json", (f"export_{site}",),
             )  # fmt: skip
             self._add(
                 f"submit_{site}", "pool_generators",
@@ -172,13 +172,13 @@ class Steps:
                 (f"evaluate_{site}", f"audit_{site}", *submissions),
             )  # fmt: skip
             # Each is measured against images of its own site, which stand for a public collection
-            # of the same kind.
+            # of the same kind; as many and beside the same floor as the site's own evaluation.
             self._add(
                 f"admit_{site}", "pool_generators",
                 [
                     "--action=admit", f"--deposit={deposit}", f"--submissions={site}",
                     f"--reference={self._records(site)}", "--reference_fold=gan/test",
-                    "--floor_fold=gan/val", *self._size.deposit,
+                    "--floor_fold=gan/train", *self._size.deposit,
                 ],
                 functools.partial(_is_decided, deposit, site), (f"submit_{site}",),
             )  # fmt: skip
@@ -196,12 +196,16 @@ class Steps:
             shown, correlation = (
                 self._output / kind / site for kind in ("findings", "correlations")
             )
+            # Where findings act is known of square pictures, chexpert's are cut in other ways; and
+            # the judge has the findings of nih.
+            place, other = [], []
+            if site != "nih":
+                place, other = ["--phantoms=0"], ["--allow_other_vocabulary"]
             self._add(
                 f"visualize_{site}", "visualize_findings",
-                [f"--export={self._export(site)}", f"--output={shown}", *self._size.shown],
+                [f"--export={self._export(site)}", f"--output={shown}", *self._size.shown, *place],
                 shown / "report.md", (f"export_{site}",),
             )  # fmt: skip
-            other = [] if site == "nih" else ["--allow_other_vocabulary"]
             self._add(
                 f"correlate_{site}", "correlate_findings",
                 [
@@ -254,7 +258,7 @@ class Steps:
                 "--confidence", "--allow_markers", "--title=Phantoms, simulated readers",
                 f"--output={deck}", f"--key={key}",
             ],
-            deck / "deck.json", ("draw_synthetic",),
+            deck / f"reader_{codes[-1]}.html", ("draw_synthetic",),
         )  # fmt: skip
         self._add(
             "answer_deck", "simulate_readers",

@@ -54,7 +54,8 @@ _MEAN_SEED = flags.DEFINE_integer("mean_seed", 0, "Their seed.", lower_bound=0)
 _PHANTOMS = flags.DEFINE_integer(
     "phantoms",
     32,
-    "Phantoms that tell where a finding acts, for generators trained on phantoms; 0: none.",
+    "Phantoms that tell where a finding acts, for generators trained on phantoms; 0: none, as for "
+    "pictures of other outlines, such as those of --site=chexpert, where the places differ.",
     lower_bound=0,
 )
 _RECORDS = flags.DEFINE_string(
