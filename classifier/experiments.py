@@ -154,10 +154,10 @@ def _finish(plan, found, folders, output):
         values = {arm: training_diversity.values(own) for arm, own in paths.items()}
         figures["diversity"] = plots.pair_similarities(values, titles, own[0]["metric"])
     results.write(output / "results.jsonl", rows)
-    report = "\n".join([_report(plan, rows, composition, found), *more])
-    run_folder.write_atomically(output / "report.md", report)
     for name, figure in figures.items():
         figure.savefig(output / f"{name}.png")
+    report = "\n".join([_report(plan, rows, composition, found), *more])
+    run_folder.write_atomically(output / "report.md", report)  # last: it says that all is there
     return rows
 
 

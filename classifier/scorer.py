@@ -13,6 +13,7 @@ from classifier import export, model, training
 from pgan import export_folder, model_card
 
 _BATCH = 64
+_NAMED = 3  # parts of a training's path, <experiment>/seed<number>/<arm>; more is about a machine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _trained(path):
     resolution = classifier.backbone.input_shape[1]
     facts = {"findings": list(classifier.findings), "resolution": resolution}
     return Scorer(
-        str(path),
+        "/".join(path.resolve().parts[-_NAMED:]),
         export_folder.fingerprint(facts, classifier.variables),
         classifier.findings,
         resolution,

@@ -79,7 +79,9 @@ def _other():
         raise ValueError(
             f"--compare={path} is no file; give paper, none, or the matrix.csv of another --output"
         )
-    return str(path), correlation_files.from_csv(path.read_text(encoding="utf-8"), str(path))
+    # Reports are passed on: the name of its folder is enough.
+    name = "/".join(path.resolve().parts[-2:])
+    return name, correlation_files.from_csv(path.read_text(encoding="utf-8"), str(path))
 
 
 def _plan(output, pairs):

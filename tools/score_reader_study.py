@@ -104,9 +104,9 @@ def main() -> None:
         names.append("sheet.png")
     run_folder.write_atomically(output / "answers.csv", reader_results.answers_csv(study))
     run_folder.write_atomically(output / "images.csv", reader_results.images_csv(study, panels))
+    results.write(output / "results.jsonl", [*rows, *others])
     report = reader_report.text(study, panels, rows, others, names)
     run_folder.write_atomically(output / "report.md", report)
-    results.write(output / "results.jsonl", [*rows, *others])
     for sentence in study.unfinished:
         print(f"Incomplete: {sentence}", file=sys.stderr)
     if study.absent:
