@@ -70,6 +70,7 @@ def test_files_rows_and_figures_and_all_again_without_models(run_tool, common, t
     compared = {r["cells"]: r["count"] for r in rows if r["name"] == "correlation_comparison"}
     assert compared == {"diagonal": 3, "off diagonal": 6, "all": 9}
     report = (output / "report.md").read_text()
+    assert str(tmp_path) not in report + json.dumps(rows)
     for name in ("matrix", "scatter", "dose_response", "findings", "comparison"):
         assert f"({name}.png)" in report
         assert np.asarray(Image.open(output / f"{name}.png").convert("L")).std() > 5
