@@ -109,6 +109,7 @@ def test_ratios_and_nearest_images_of_phantoms(show, phantom_export_path, phanto
     for row in rows:
         assert 0 < row["low"] <= row["value"] <= row["high"] <= row["largest"]
         assert row["phantoms"] == 2 and row["others"] == "0"
+        assert row["records_fingerprint"] == phantom_records.fingerprint
     report = (folder / "report.md").read_text()
     assert "in the mean over 2 phantoms" in report and "](nearest/" not in report
     assert "they show patients" in report
