@@ -245,11 +245,8 @@ def _other_type(graph):
 
 
 def _constant(graph):
-    return (
-        next(n for n in _function(graph, "from_seeds").node_def if n.op == "Const")
-        .attr["value"]
-        .tensor
-    )
+    nodes = (node for function in graph.graph_def.library.function for node in function.node_def)
+    return next(node for node in nodes if node.op == "Const").attr["value"].tensor
 
 
 def _resource(graph):
