@@ -64,7 +64,7 @@ def test_a_federation_of_one_site_until_its_budget_is_spent(phantom_records, tmp
     path = phantom_records.path.absolute()
     config.write_text(f"[north]\naddress = localhost:{port}\nrecords = {path}\n")
     site_arguments = (
-        f"--records={path}", f"--budget={budget}", "--max_epsilon=0.12", "--delta=0.01",
+        f"--records={path}", f"--budget={budget}", "--max_epsilon=0.25", "--delta=0.01",
         f"--port={port}", *_SMALL,
     )  # fmt: skip
     with _started("run_private_site", *site_arguments) as site:
@@ -80,9 +80,9 @@ def test_a_federation_of_one_site_until_its_budget_is_spent(phantom_records, tmp
         assert site.returncode == 0
     rows = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
     answers = json.loads((budget / "budget.json").read_text())["answers"]
-    assert 0 < len(rows) == answers < 30
+    assert 1 < len(rows) == answers < 30
     assert [row["clients"][0]["privacy/answers"] for row in rows] == list(range(1, answers + 1))
-    assert rows[0]["privacy/epsilon"] < rows[-1]["privacy/epsilon"] <= 0.12
+    assert rows[0]["privacy/epsilon"] < rows[-1]["privacy/epsilon"] <= 0.25
 
 
 @pytest.mark.slow
