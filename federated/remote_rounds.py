@@ -5,6 +5,7 @@ site is asked is `federated.tff_sites`, for sites that run what they are sent, o
 `federated.private_sites`, for those that hold a privacy budget.
 """
 
+import abc
 import json
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -27,7 +28,7 @@ def message_megabytes(settings: config.FederatedConfig) -> int:
     return math.ceil(sum(w.nbytes for w in weights) / MB) + _GRAPH_MB
 
 
-class RemoteRounds:
+class RemoteRounds(abc.ABC):
     """Rounds at the sites, in the place of `rounds.InProcess`; how to ask is for subclasses."""
 
     def __init__(
@@ -89,9 +90,10 @@ class RemoteRounds:
             )
         return self._train(site, found, values, round_number)
 
-    def _prepare(self, holdings: sites.Holdings) -> None:
+    def _prepare(self, holdings: sites.Holdings) -> None:  # noqa: B027, nothing by default
         """What has to be done before sites are asked, each in a thread of its own."""
 
+    @abc.abstractmethod
     def _train(
         self,
         site: sites.Site,
@@ -100,7 +102,6 @@ class RemoteRounds:
         round_number: int,
     ) -> rounds.Returned:
         """Has a site train from the global weights on, a flat list."""
-        raise NotImplementedError
 
 
 def _difference(known, found):

@@ -52,7 +52,7 @@ _SETTINGS = ("--weights=random", "--preset=adam", "--patience=5", "--max_epochs=
 # By tools/run_experiment.py --dry_run the test images of fig2 and adversarial show differences from
 # an AUC of 0.75 of 0.07 and 0.08 (small), 0.04 and 0.07 (large).
 SIZES = {
-    # Some hours on two cores.
+    # Some hours on two cores, by an estimate.
     "small": Size(
         resolution=32,
         drawn=64,
@@ -87,7 +87,7 @@ SIZES = {
             "--metric_images=500",
         ),
     ),
-    # About ten hours; the experiments alone.
+    # The experiments alone; ten hours by an estimate.
     "large": Size(
         resolution=64,
         drawn=128,
