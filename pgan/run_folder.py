@@ -125,6 +125,20 @@ class RunFolder:
             )
         return config.TrainConfig.from_dict(content["config"]), content["records"]
 
+    def share_trained(self) -> float:
+        """Share of its images that the newest checkpoint has seen, 0 to 1.
+
+        Lines of stats.jsonl are no measure: one is written some seconds before its checkpoint.
+
+        Raises:
+            ValueError: If the folder was written by an unknown version.
+        """
+        shown = [int(path.stem.split("-")[1]) for path in self.checkpoints.glob("ckpt-*.index")]
+        if not self.exists or not shown:
+            return 0.0
+        settings, _ = self.read()
+        return min(max(shown) / round(1000 * settings.schedule.total_kimg), 1.0)
+
     @contextlib.contextmanager
     def logging_to_file(self, package: str = "pgan") -> Iterator[None]:
         """Copies the log of a package into log.txt within the block."""

@@ -10,7 +10,6 @@ again continues. Writes <output>/<variant>_<seed>/ (run folders of tools/simulat
 results.jsonl and comparison.png, and prints the table.
 """
 
-import functools
 import pathlib
 
 from absl import flags
@@ -94,25 +93,10 @@ def _command(own: list[str], seed: int, run_dir: pathlib.Path) -> list[str]:
     )
 
 
-def _share_done(run_dir: pathlib.Path) -> float:
-    """Share of its rounds that a run has done; 0 before it began."""
-    from pgan import run_folder
-
-    folder = run_folder.RunFolder(run_dir)
-    if not folder.exists:
-        return 0.0
-    settings, _ = folder.read()
-    rows = folder.read_stats()
-    if not rows:
-        return 0.0
-    each = rows[-1]["images_shown"] / rows[-1]["round"]
-    return min(rows[-1]["round"] / round(1000 * settings.schedule.total_kimg / each), 1.0)
-
-
 def _train(variants: dict[str, list[str]], seeds: list[int], output: pathlib.Path) -> None:
     """Trains what is missing, some runs at a time."""
     from federated import comparison
-    from pgan import job_queue
+    from pgan import job_queue, run_folder
 
     jobs = []
     for seed in seeds:
@@ -122,7 +106,7 @@ def _train(variants: dict[str, list[str]], seeds: list[int], output: pathlib.Pat
                 job_queue.Job(
                     name,
                     _command(own, seed, output / name),
-                    functools.partial(_share_done, output / name),
+                    run_folder.RunFolder(output / name).share_trained,
                     output / f"{name}.out",
                 )
             )

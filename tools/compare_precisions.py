@@ -8,7 +8,6 @@ tools/train_pgan.py), results.jsonl and comparison.png.
 """
 
 import dataclasses
-import functools
 import pathlib
 
 from absl import flags
@@ -52,22 +51,9 @@ def _command(precision: str, seed: int, run_dir: pathlib.Path) -> list[str]:
     )
 
 
-def _share_done(run_dir: pathlib.Path) -> float:
-    """Share of its images that a run has shown by its last tick; 0 before it began."""
-    from pgan import run_folder
-
-    folder = run_folder.RunFolder(run_dir)
-    if not folder.exists:
-        return 0.0
-    settings, _ = folder.read()
-    rows = folder.read_stats()
-    total = round(1000 * settings.schedule.total_kimg)
-    return min(rows[-1]["images_shown"] / total, 1.0) if rows else 0.0
-
-
 def _train(wanted: list[tuple[str, int]], output: pathlib.Path) -> None:
     """Trains what is missing, some runs at a time."""
-    from pgan import job_queue, precision_comparison
+    from pgan import job_queue, precision_comparison, run_folder
 
     jobs = []
     for pair in wanted:
@@ -76,7 +62,7 @@ def _train(wanted: list[tuple[str, int]], output: pathlib.Path) -> None:
             job_queue.Job(
                 name,
                 _command(*pair, output / name),
-                functools.partial(_share_done, output / name),
+                run_folder.RunFolder(output / name).share_trained,
                 output / f"{name}.out",
             )
         )

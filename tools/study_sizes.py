@@ -50,15 +50,14 @@ _GAN = ("--latent_size=128", "--fmap_base=1024", "--fmap_max=64", "--ema_decay=0
 _SETTINGS = ("--weights=random", "--preset=adam", "--patience=5", "--max_epochs=30")
 
 # By tools/run_experiment.py --dry_run the test images of fig2 and adversarial show differences from
-# an AUC of 0.75 of 0.07 and 0.08 (small), 0.04 and 0.07 (large).
+# an AUC of 0.75 of 0.04 and 0.08 (small), 0.04 and 0.07 (large).
 SIZES = {
-    # Some hours on two cores, by an estimate.
     "small": Size(
         resolution=32,
         drawn=64,
-        images={"rsna": 1800, "nih": 8200, "chexpert": 4000},
+        images={"rsna": 4500, "nih": 14_000, "chexpert": 6000},
         local=(
-            "test: 400 of healthy:Pneumonia 2:3",
+            "test: 1000 of healthy:Pneumonia 2:3",
             "train: 950 healthy + 50 Pneumonia",
             "val: 190 healthy + 10 Pneumonia",
         ),
@@ -69,21 +68,19 @@ SIZES = {
         ),
         classifiers=_SETTINGS,
         experiments={
-            "fig2": ("--test_images=400", "--seeds=1,2,3"),
-            "fig3": ("--images=1000", "--more_images=1000", "--seeds=1,2"),
-            "oversampling": ("--finding=Effusion", "--images=500", "--rare=20", "--seeds=1,2"),
+            "fig2": ("--test_images=1000", "--seeds=1,2,3,4,5"),
+            "fig3": ("--images=2000", "--more_images=2000"),
+            "oversampling": ("--finding=Effusion", "--images=1000", "--rare=20"),
             "adversarial": (
                 "--finding=Effusion", "--images=250", "--rare=250", "--test_images=300",
-                "--attack_epsilon=4", "--attack_steps=5", "--seeds=1,2",
+                "--attack_epsilon=4", "--attack_steps=5",
             ),
-            "real_vs_synthetic": (
-                "--finding=Cardiomegaly", "--images=250", "--rare=250", "--seeds=1,2",
-            ),
-            "real_only": ("--images=4000", "--seeds=1"),
+            "real_vs_synthetic": ("--finding=Cardiomegaly", "--images=250", "--rare=250"),
+            "real_only": ("--images=8000", "--seeds=1"),
         },
         federation=(
             "--resolution=32", "--fmap_base=256", "--fmap_max=16", "--rounds=100",
-            "--num_clients=20", "--images_per_client=200", "--metric_every_rounds=10",
+            "--num_clients=20", "--images_per_client=450", "--metric_every_rounds=10",
             "--metric_images=500",
         ),
     ),

@@ -92,6 +92,8 @@ class Steps:
 
     def add_generators(self) -> None:
         """A GAN of each of two sites, and its export."""
+        from pgan import run_folder
+
         for site in _GANS:
             run = self._output / "runs" / site
             self._add(
@@ -102,7 +104,7 @@ class Steps:
                     "--held_out_fold=gan/val", "--preflight=off", "--seed=1", self._precision,
                     *self._size.gan,
                 ],
-                functools.partial(_share_trained, run), (f"split_{site}",),
+                run_folder.RunFolder(run).share_trained, (f"split_{site}",),
             )  # fmt: skip
             self._add(
                 f"export_{site}", "export_generator",
@@ -144,6 +146,8 @@ class Steps:
         for site in _GANS:
             common = [f"--records={self._records(site)}", f"--export={self._export(site)}"]
             evaluation, audit = (self._output / kind / site for kind in ("evaluations", "audits"))
+            # A generator that knows its images by heart tests the search, once for both sites.
+            control = [] if site == _GANS[0] else ["--nocontrol_generator"]
             self._add(
                 f"evaluate_{site}", "evaluate_gan",
                 [
@@ -157,7 +161,7 @@ class Steps:
                 [
                     *common, f"--run_dir={self._output / 'runs' / site}", "--train_fold=gan/train",
                     "--held_out_fold=gan/test", "--fail_on=", f"--output={audit}",
-                    *self._size.audit,
+                    *control, *self._size.audit,
                 ],
                 audit / "report.json", (f"export_{site}",),
             )  # fmt: skip
@@ -271,18 +275,6 @@ class Steps:
             [f"--deck={deck}", f"--key={key}", f"--answers={answers}", f"--output={scores}"],
             scores / "report.md", ("answer_deck",),
         )  # fmt: skip
-
-
-def _share_trained(run_dir: pathlib.Path) -> float:
-    from pgan import run_folder
-
-    folder = run_folder.RunFolder(run_dir)
-    if not folder.exists:
-        return 0.0
-    settings, _ = folder.read()
-    rows = folder.read_stats()
-    total = round(1000 * settings.schedule.total_kimg)
-    return min(rows[-1]["images_shown"] / total, 1.0) if rows else 0.0
 
 
 def _submissions(deposit, site):
