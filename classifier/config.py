@@ -96,5 +96,5 @@ class ClassifierConfig(config.Config):
 # Beside the paper's recipe, one that needs no schedule.
 PRESETS = {
     "paper": {},
-    "adam": {"optimizer": "adam", "learning_rate": 1e-4, "weight_decay": 0.0},
+    "adam": {"optimizer": "adam", "learning_rate": 1e-4, "drop": 1.0, "weight_decay": 0.0},
 }

@@ -4,6 +4,7 @@
 <output>/synthetic/                 record sets that the generators drew
 <output>/seed1/real/                weights and history of an arm
 <output>/seed1/real/predictions.npz its scores of the test images; attacks/ those of attacked ones
+<output>/seed1/real/validation.npz  its scores of its validation images
 <output>/results.jsonl, report.md   tables and comparisons
 <output>/*.png                      figures
 """
@@ -179,17 +180,20 @@ def _train_and_judge(plan, recipe, inputs, seed, test, findings, folder):
         "arm": recipe.name,
         "seed": seed,
         "composition": composition,
+        "positives": _positives(images),
         "validation": _composition(validation),
         "epochs": trained.facts["epochs"],
         "initial_weights": trained.facts["initial_weights"],
     }
-    clean = predictions.Predictions(
-        tuple(findings), test.labels, training.predict(trained.classifier, test),
-        trained.thresholds, test.image_ids, test.patients, test.facts, about,
-    )  # fmt: skip
-    predictions.save(clean, folder / "predictions.npz")
+    # Validation first: what is finished is known by the test images' scores.
+    for table, name in ((validation, "validation"), (test, "predictions")):
+        found = predictions.Predictions(
+            tuple(findings), table.labels, training.predict(trained.classifier, table),
+            trained.thresholds, table.image_ids, table.patients, table.facts, about,
+        )  # fmt: skip
+        predictions.save(found, folder / f"{name}.npz")
     if plan.experiment.attacks:
-        robustness.judge(trained, test, plan.experiment.attacks, clean, folder / "attacks")
+        robustness.judge(trained, test, plan.experiment.attacks, found, folder / "attacks")
     if plan.experiment.pairs:
         training_diversity.measure(images, plan.experiment.pairs, seed, folder / _SIMILARITY)
 
@@ -202,6 +206,12 @@ def _composition(table: image_table.ImageTable) -> dict[str, int]:
         for origin, shown in zip(table.origins, positive, strict=True)
     )
     return dict(sorted(counts.items()))
+
+
+def _positives(table: image_table.ImageTable) -> dict[str, int]:
+    """Images of each finding."""
+    counts = (np.nan_to_num(table.labels) >= 0.5).sum(axis=0)
+    return dict(zip(table.findings, map(int, counts), strict=True))
 
 
 def _rows(plan, found):

@@ -28,7 +28,9 @@ class Part:
         counts: Images of each class, by class word (see `pgan.data.pool.Pool.class_name`).
         synthetic: Whether generators draw the images.
         labels: Of drawn images: PURE, each class alone at full strength and healthy as no finding,
-            or ALIKE, label vectors of real images of the generator's collection.
+            or ALIKE, label vectors of real images.
+        like: Role of the generator whose collection has these images; None for each generator's
+            own.
         repeat: How often each image is in the training set.
     """
 
@@ -36,6 +38,7 @@ class Part:
     counts: dict[str, int]
     synthetic: bool = False
     labels: str = PURE
+    like: str | None = None
     repeat: int = 1
 
     def __post_init__(self):
@@ -103,7 +106,9 @@ class Experiment:
         findings: Vocabulary; None for that of the local collection.
         recipes: One for each arm.
         comparisons: Pairs of arms, (first, second), of which differences are tested.
-        test: Test images of each class; empty for the whole fold.
+        test: Test images of each class; empty for the whole fold, or all of it that is of
+            `test_classes`.
+        test_classes: Classes that the question is about; empty for all.
         figure: Of the paper.
         attacks: Under which the test images are judged once more.
         pairs: Pairs of training images of which the similarity is measured, for each finding and
@@ -116,6 +121,7 @@ class Experiment:
     comparisons: tuple[tuple[str, str], ...]
     test: dict[str, int]
     figure: str
+    test_classes: tuple[str, ...] = ()
     attacks: tuple[Attack, ...] = ()
     pairs: int = 0
 
@@ -130,9 +136,16 @@ def drawn(counts: Mapping[str, int], *generators: str) -> Part:
     return Part(generators, dict(counts), synthetic=True)
 
 
-def drawn_alike(count: int, *generators: str) -> Part:
-    """Images that generators draw with label vectors of real ones, each an equal share."""
-    return Part(generators, {pool.ANY: count}, synthetic=True, labels=ALIKE)
+def drawn_alike(count: int, *generators: str, like: str | None = None) -> Part:
+    """Images that generators draw with label vectors of real ones, each an equal share.
+
+    Args:
+        count: Of all together.
+        generators: Their roles.
+        like: Role of the generator from whose collection the label vectors are; default each its
+            own.
+    """
+    return Part(generators, {pool.ANY: count}, synthetic=True, labels=ALIKE, like=like)
 
 
 def fig2(images: int = 1000, rare: int = 50, test: int = 6000) -> Experiment:
@@ -168,8 +181,10 @@ def fig2(images: int = 1000, rare: int = 50, test: int = 6000) -> Experiment:
 def fig3(first: int = 78_468, second: int = 191_229, matched: int | None = None) -> Experiment:
     """Synthetic images of one hospital's generator, of two, and real ones, on seven findings.
 
-    The paper's pool has 3.4 times as many images as the one generator alone gave (fig. 3), so
-    that variety and number grow together. The size-matched arm has the variety alone.
+    The paper's pool has 3.4 times as many images as the one generator alone gave (fig. 3) and the
+    label vectors of both collections, so that variety, number and frequencies change together. The
+    size-matched pool has the variety alone: as many images as the one generator, with the same
+    label vectors (findings that the second generator does not know are left out of its half).
 
     Args:
         first: Images of the first generator, and real ones.
@@ -189,12 +204,18 @@ def fig3(first: int = 78_468, second: int = 191_229, matched: int | None = None)
             ),
             Recipe(
                 "pooled_matched",
-                (drawn_alike(matched, FIRST, SECOND),),
+                (drawn_alike(matched, FIRST, SECOND, like=FIRST),),
                 "two generators, as many images",
             ),
             Recipe("real", (real({pool.ANY: first}),), "real images"),
         ),
-        (("one", "pooled"), ("one", "pooled_matched"), ("real", "pooled")),
+        (
+            ("one", "pooled"),
+            ("one", "pooled_matched"),
+            ("pooled_matched", "pooled"),
+            ("real", "pooled"),
+            ("real", "pooled_matched"),
+        ),
         {},
         "Fig 3",
     )
@@ -204,7 +225,7 @@ def oversampling(finding: str, images: int, rare: int) -> Experiment:
     """A rare finding: as it is, its images repeated, and synthetic ones instead.
 
     Args:
-        finding: The rare one.
+        finding: The rare one, to be told from no finding.
         images: Healthy images of each arm.
         rare: Real images with the finding.
     """
@@ -222,6 +243,7 @@ def oversampling(finding: str, images: int, rare: int) -> Experiment:
         (("imbalanced", "repeated"), ("imbalanced", "synthetic"), ("repeated", "synthetic")),
         {},
         "Methods",
+        test_classes=(pool.HEALTHY, finding),
     )
 
 
@@ -255,6 +277,7 @@ def real_vs_synthetic(finding: str, negatives: int, positives: int) -> Experimen
         (("real", "synthetic"), ("real", "both")),
         {},
         "Discussion",
+        test_classes=(pool.HEALTHY, finding),
     )
 
 

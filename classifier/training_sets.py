@@ -99,7 +99,7 @@ def validation_images(
     share: float = 0.2,
     always_real: bool = False,
 ) -> image_table.ImageTable:
-    """Validation images of a recipe: so many fewer, of the same classes and origins.
+    """Validation images of a recipe: so many fewer, of the same classes, origins and repetitions.
 
     Real ones come from the validation fold, as many as it has if it has fewer; synthetic ones are
     drawn from other latents. A hospital that uses synthetic images because it has few of a finding
@@ -122,7 +122,7 @@ def validation_images(
         counts = {word: max(1, round(share * count)) for word, count in part.counts.items()}
         if not part.synthetic:
             counts = {w: min(n, max(1, int(pool.members(w).sum()))) for w, n in counts.items()}
-        parts.append(dataclasses.replace(part, counts=counts, repeat=1))
+        parts.append(dataclasses.replace(part, counts=counts))
     return _images(parts, inputs, resolution, findings, seed, inputs.folds[1], "val")
 
 
@@ -136,17 +136,25 @@ def test_images(
     """Real images to judge on, of no patient that any generator was trained on.
 
     Raises:
-        ValueError: If there are not enough, or a patient was trained on.
+        ValueError: If there are not enough, a patient was trained on, or a generator was trained
+            on images that were prepared in another way.
     """
     fold = inputs.folds[2]
     if experiment.test:
         table = _real(experiment.test, inputs.local, fold, resolution, findings, seed)
     else:
         table = image_table.of_fold(inputs.local, fold, resolution, findings)
+    if experiment.test_classes:
+        pool = pool_lib.Pool.of_records(inputs.local, fold)
+        wanted = np.any([pool.members(word) for word in experiment.test_classes], axis=0)
+        table = table.select(np.flatnonzero(wanted))
     own = [image_table.Fold(inputs.local, name) for name in inputs.folds[:2]]
     table.require_no_patient_of(own, "the classifier")
     for site in inputs.sites.values():
-        table.require_no_patient_of(site.trained_on, f"the generator {site.generator.name}")
+        name = f"the generator {site.generator.name}"
+        table.require_no_patient_of(site.trained_on, name)
+        preparation = site.generator.card["training_records"].get("preparation")
+        inputs.local.require_preparation(preparation, name)
     return table
 
 
@@ -180,42 +188,68 @@ def _synthetic(part, inputs, resolution, findings, seed, purpose):
     }
     tables = []
     for number, role in enumerate(part.source):
-        if role not in inputs.sites:
-            raise ValueError(
-                f"this experiment needs the generator {role!r}: give --{role}=EXPORT (a version's "
-                "folder, such as exports/nih/1)"
-            )
+        site = _site(role, inputs)
         counts = {word: share[number] for word, share in shares.items() if share[number]}
-        if counts:
-            plan = _plan(part.labels, counts, inputs.sites[role], findings, seed)
-            tables.append(
-                _draw(inputs.sites[role], plan, inputs.work, resolution, findings, seed, purpose)
+        if not counts:
+            continue
+        try:
+            labels_lib.project(
+                np.zeros(len(site.generator.findings)), site.generator.findings, findings
             )
+        except ValueError as error:
+            raise ValueError(
+                f"the generator {site.generator.name} cannot draw this: {error}"
+            ) from None
+        if part.labels == recipes.PURE:
+            rows = _pure_rows(counts, site.generator, seed)
+        elif part.like is None:
+            rows = _rows_alike(sum(counts.values()), site, seed)
+        else:  # The generators share the rows, so that together they have each of them.
+            other = _site(part.like, inputs)
+            rows = _rows_alike(part.total, other, seed)[number :: len(part.source)]
+            rows = _translate(rows, other.generator.findings, site.generator.findings)
+        tables.append(_draw(site, rows, inputs.work, resolution, findings, seed, purpose))
     return tables
 
 
-def _plan(kind, counts, site, findings, seed) -> np.ndarray:
-    """Label rows of the generator's vocabulary, float32 [N, L], in a drawn order."""
-    generator = site.generator
-    try:
-        labels_lib.project(np.zeros(len(generator.findings)), generator.findings, findings)
-    except ValueError as error:
-        raise ValueError(f"the generator {generator.name} cannot draw this: {error}") from None
+def _site(role, inputs):
+    if role not in inputs.sites:
+        raise ValueError(
+            f"this experiment needs the generator {role!r}: give --{role}=EXPORT (a version's "
+            "folder, such as exports/nih/1)"
+        )
+    return inputs.sites[role]
+
+
+def _rows_alike(count, site, seed) -> np.ndarray:
+    """Label rows of a generator's collection, float32 [N, L], in a drawn order."""
+    if site.records is None:
+        raise ValueError(
+            f"images like real ones need the collection of {site.generator.name}: give its record "
+            "set beside the export"
+        )
+    site.records.require_findings(site.generator.findings)
+    real = site.records.condition_matrix(site.fold)
     random = np.random.default_rng((seed, 0))
-    if kind == recipes.ALIKE:
-        if site.records is None:
-            raise ValueError(
-                f"images like real ones need the collection of {generator.name}: give its record "
-                "set beside the export"
-            )
-        site.records.require_findings(generator.findings)
-        real = site.records.condition_matrix(site.fold)
-        total = sum(counts.values())
-        # Each row once before any comes twice, as the paper drew one image for each real one.
-        order = np.concatenate(
-            [random.permutation(len(real)) for _ in range(-(-total // len(real)))]
-        )[:total]
-        return real[order].astype(np.float32)
+    # Each row once before any comes twice, as the paper drew one image for each real one.
+    order = np.concatenate([random.permutation(len(real)) for _ in range(-(-count // len(real)))])
+    return real[order[:count]].astype(np.float32)
+
+
+def _translate(rows, findings, wanted):
+    """Label rows in another vocabulary; findings that only the other has are absent."""
+    places = {labels_lib.common_name(name): column for column, name in enumerate(findings)}
+    found = np.zeros((len(rows), len(wanted)), np.float32)
+    for column, name in enumerate(wanted):
+        if labels_lib.common_name(name) in places:
+            found[:, column] = rows[:, places[labels_lib.common_name(name)]]
+        elif labels_lib.is_no_finding(name):
+            found[:, column] = ~rows.any(axis=1)
+    return found
+
+
+def _pure_rows(counts, generator, seed) -> np.ndarray:
+    """Label rows with one class each, float32 [N, L], in a drawn order."""
     rows = []
     for word, count in counts.items():
         row = np.zeros(len(generator.findings), np.float32)
@@ -228,7 +262,7 @@ def _plan(kind, counts, site, findings, seed) -> np.ndarray:
             wanted = labels_lib.common_name(word)
             row[[labels_lib.common_name(name) for name in generator.findings].index(wanted)] = 1
         rows += [row] * count
-    return np.array(rows)[random.permutation(len(rows))]
+    return np.array(rows)[np.random.default_rng((seed, 0)).permutation(len(rows))]
 
 
 # Seeds of the latents of training and validation images; one image is never in both.

@@ -109,6 +109,10 @@ def test_repeated_images_are_the_same_real_ones(inputs):
         _recipe(recipes.real({"Effusion": 2})), inputs, 8, ("Effusion",), seed=1
     )
     assert set(once.image_ids) == set(table.image_ids)
+    # Validation has the frequencies of training, or the loss would be of another question.
+    inputs = dataclasses.replace(inputs, folds=("train", "train", "test"))
+    validation = training_sets.validation_images(repeated, inputs, 8, ("Effusion",), seed=1)
+    assert len(validation) == 3
 
 
 def test_label_vectors_of_real_images_are_taken_once_before_any_twice(
@@ -118,14 +122,57 @@ def test_label_vectors_of_real_images_are_taken_once_before_any_twice(
     site = training_sets.Site(
         _Renamed(generators[0], phantom_records.findings), phantom_records, "train"
     )
-    rows = training_sets._plan(
-        recipes.ALIKE, {pool.ANY: len(kept) + 3}, site, phantom_records.findings, 1
-    )
+    rows = training_sets._rows_alike(len(kept) + 3, site, 1)
     np.testing.assert_array_equal(np.sort(rows[: len(kept)].sum(axis=1)), np.sort(kept.sum(axis=1)))
     assert len(rows) == len(kept) + 3
     with pytest.raises(ValueError, match="need the collection of one/1"):
         without = training_sets.Site(generators[0])
-        training_sets._plan(recipes.ALIKE, {pool.ANY: 1}, without, _FINDINGS, 1)
+        training_sets._rows_alike(1, without, 1)
+
+
+def test_a_size_matched_pool_has_the_label_vectors_of_one_collection(
+    inputs, generators, phantom_records, monkeypatch
+):
+    first = _Renamed(generators[0], phantom_records.findings)
+    second = _Renamed(generators[1], labels.CHEXPERT_14)
+    sites = {
+        recipes.FIRST: training_sets.Site(first, phantom_records),
+        recipes.SECOND: training_sets.Site(second),
+    }
+    inputs = dataclasses.replace(inputs, sites=sites)
+    monkeypatch.setattr(training_sets, "_draw", lambda site, rows, *_: (site, rows))
+    recipe = next(r for r in recipes.fig3(21, 40).recipes if r.name == "pooled_matched")
+    pairs = training_sets._synthetic(recipe.parts[0], inputs, 8, labels.SHARED_7, 1, "train")
+    assert [site.generator for site, _ in pairs] == [first, second]
+    assert [len(rows) for _, rows in pairs] == [11, 10]
+    alone = training_sets._rows_alike(21, sites[recipes.FIRST], 1)
+    np.testing.assert_array_equal(pairs[0][1], alone[::2])
+    shared = [labels.project(alone[1::2], first.findings, labels.SHARED_7)]
+    shared += [labels.project(pairs[1][1], labels.CHEXPERT_14, labels.SHARED_7)]
+    np.testing.assert_array_equal(*shared)
+    assert shared[0].any()
+    healthy = pairs[1][1][:, labels.CHEXPERT_14.index("No Finding")]
+    np.testing.assert_array_equal(healthy, ~alone[1::2].any(axis=1))
+
+
+def test_a_question_of_some_classes_is_asked_of_them_alone(inputs, phantom_records):
+    experiment = recipes.real_vs_synthetic("Effusion", 8, 8)
+    inputs = dataclasses.replace(inputs, folds=("val", "val", "train"))
+    table = training_sets.test_images(experiment, inputs, 8, ("Effusion",), 1)
+    fold = pool.Pool.of_records(phantom_records, "train")
+    wanted = fold.members(pool.HEALTHY) | fold.members("Effusion")
+    kept = [i for i, chosen in zip(fold.image_ids, wanted, strict=True) if chosen]
+    assert 0 < len(kept) < len(fold.image_ids)
+    assert set(table.image_ids) == set(kept)
+
+
+def test_a_generator_of_images_prepared_in_another_way_is_refused(inputs, generators):
+    other = synthesis.ExportedGenerator.__new__(synthesis.ExportedGenerator)
+    preparation = {**inputs.local.preparation, "geometry": "stretch"}
+    other.name, other.card = "cut/1", {"training_records": {"preparation": preparation}}
+    inputs = dataclasses.replace(inputs, sites={recipes.FIRST: training_sets.Site(other)})
+    with pytest.raises(ValueError, match="the generator cut/1 was made with --geometry=stretch"):
+        training_sets.test_images(recipes.real_only(), inputs, 8, _FINDINGS, 1)
 
 
 class _Renamed:
@@ -136,10 +183,8 @@ class _Renamed:
 
 
 def test_no_finding_is_a_class_where_the_vocabulary_has_it(generators):
-    site = training_sets.Site(_Renamed(generators[0], labels.CHEXPERT_14))
-    rows = training_sets._plan(
-        recipes.PURE, {pool.HEALTHY: 2, "Effusion": 1}, site, ("Effusion",), 1
-    )
+    generator = _Renamed(generators[0], labels.CHEXPERT_14)
+    rows = training_sets._pure_rows({pool.HEALTHY: 2, "Effusion": 1}, generator, 1)
     names = sorted(labels.CHEXPERT_14[int(row.argmax())] for row in rows)
     assert names == ["No Finding", "No Finding", "Pleural Effusion"]
     assert (rows.sum(axis=1) == 1).all()

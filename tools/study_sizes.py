@@ -80,7 +80,7 @@ SIZES = {
         },
         federation=(
             "--resolution=32", "--fmap_base=256", "--fmap_max=16", "--rounds=100",
-            "--num_clients=20", "--images_per_client=450", "--metric_every_rounds=10",
+            "--num_clients=20", "--images_per_client=400", "--metric_every_rounds=10",
             "--metric_images=500",
         ),
     ),
