@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import logging
 import os
 import pathlib
 import signal
@@ -12,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 import tqdm
 
+_LOG = logging.getLogger(__name__)
 _POLL_SECONDS = 1.0
 
 
@@ -42,8 +44,8 @@ def run(
 ) -> None:
     """Runs what is not done, in the order given as far as dependencies allow.
 
-    If a command fails or the caller is interrupted (Ctrl-C or SIGTERM), the others are asked to
-    end (SIGTERM) and waited for.
+    If a command fails, what does not need its result is run all the same. If the caller is
+    interrupted (Ctrl-C or SIGTERM), the commands are asked to end (SIGTERM) and waited for.
 
     Args:
         jobs: The jobs.
@@ -52,7 +54,7 @@ def run(
 
     Raises:
         ValueError: If a job needs one that is not there.
-        RuntimeError: If a command fails, or ends well without its result.
+        RuntimeError: After all others have run, if commands failed or ended without their results.
     """
     names = {job.name for job in jobs}
     for job in jobs:
@@ -60,6 +62,7 @@ def run(
             raise ValueError(f"the job {job.name!r} needs {', '.join(sorted(missing))}")
     done = {job.name for job in jobs if job.share_done() >= 1}
     waiting = [job for job in jobs if job.name not in done]
+    failures: list[str] = []
     cores = sorted(os.sched_getaffinity(0))
     share = max(len(cores) // at_a_time, 1)
     free = [set(cores[i * share : (i + 1) * share] or cores) for i in range(at_a_time)]
@@ -72,16 +75,19 @@ def run(
                     waiting.remove(job)
                     running.append(_start(job, free.pop()))
             if not running:
-                raise ValueError(f"these jobs wait for one another: {[j.name for j in waiting]}")
+                break
             on_look(done, [job.name for _, job, _ in running])
             with contextlib.suppress(subprocess.TimeoutExpired):
                 running[0][0].wait(_POLL_SECONDS)
             for entry in [entry for entry in running if entry[0].poll() is not None]:
                 running.remove(entry)
                 child, job, mine = entry
-                _check(child, job)
-                done.add(job.name)
                 free.append(mine)
+                if failure := _failure(child, job):
+                    _LOG.error("%s", failure)
+                    failures.append(failure)
+                else:
+                    done.add(job.name)
         on_look(done, [])
     finally:
         for child, _, _ in running:
@@ -90,6 +96,15 @@ def run(
             child.wait()
         if before is not None:
             signal.signal(signal.SIGTERM, before)
+    left = ", ".join(job.name for job in waiting)
+    if failures:
+        raise RuntimeError(
+            "\n".join(failures)
+            + (f"\nNot begun without it: {left}." if left else "")
+            + "\nThe same command as before continues."
+        )
+    if left:
+        raise ValueError(f"these jobs wait for one another: {left}")
 
 
 def _raise_on_sigterm():
@@ -128,14 +143,16 @@ def _start(job, cores):
     return child, job, cores
 
 
-def _check(child, job):
+def _failure(child, job):
+    """What went wrong with a command that has ended, "" if nothing did."""
     if child.returncode:
-        raise RuntimeError(
+        return (
             f"{job.name} ended with status {child.returncode}; its output is in {job.log}:\n"
-            f"{_end_of(job.log)}\nThe same command as before continues"
+            f"{_end_of(job.log)}"
         )
     if job.share_done() < 1:
-        raise RuntimeError(f"{job.name} ended without its result; its output is in {job.log}")
+        return f"{job.name} ended without its result; its output is in {job.log}"
+    return ""
 
 
 def _end_of(path, lines=5):

@@ -61,12 +61,19 @@ def test_the_bar_shows_shares_and_names(tmp_path, capsys):
     assert ", a]" in shown
 
 
-def test_a_failure_ends_the_others_and_shows_the_end_of_its_log(tmp_path):
-    endless = _job(tmp_path, "endless", "import time; time.sleep(600)")
-    broken = _job(tmp_path, "broken", "import sys; sys.exit('no space left')")
-    with pytest.raises(RuntimeError, match=r"(?s)broken ended with status 1.*no space left"):
-        job_queue.run([endless, broken], 2)
-    assert not (tmp_path / "endless").exists()
+def test_a_failure_holds_up_only_what_needs_it_and_shows_the_end_of_its_log(tmp_path):
+    jobs = [
+        _job(tmp_path, "broken", "import sys; sys.exit('no space left')"),
+        _job(tmp_path, "other", "import time; time.sleep(0.2)"),
+        _job(tmp_path, "later", needs=("other",)),
+        _job(tmp_path, "needing", needs=("broken", "other")),
+    ]
+    with pytest.raises(
+        RuntimeError,
+        match=r"(?s)broken ended with status 1.*no space left.*begun without it: needing",
+    ):
+        job_queue.run(jobs, 2)
+    assert (tmp_path / "later").exists() and not (tmp_path / "needing").exists()
 
 
 def test_sigterm_ends_the_commands_too(tmp_path):

@@ -7,10 +7,11 @@ Three hospitals are drawn, whose pictures differ as ChestX-ray14's, CheXpert's a
 train a GAN each and share the generators in a deposit; the third, with few cases, uses their
 images. Then come the classifier experiments, what the generators learned of findings, federated
 averaging, and a reader study with simulated readers. <output>/report.html has it all. The same
-command again continues. --size=large is the experiments alone, with more and larger images. Logs
-are in <output>/logs.
+command again continues, and a step that fails holds up only those that need it. --size=large is the
+experiments alone, with more and larger images. Logs are in <output>/logs.
 """
 
+import contextlib
 import json
 import pathlib
 
@@ -76,7 +77,12 @@ def main() -> None:
         steps.add_findings()
         steps.add_readers()
     with record_folder.claimed(output, "running a study in"):
-        job_queue.run_with_bar(steps.jobs, _JOBS.value, f"study of size {_SIZE.value}")
+        try:
+            job_queue.run_with_bar(steps.jobs, _JOBS.value, f"study of size {_SIZE.value}")
+        except RuntimeError:
+            with contextlib.suppress(ValueError):  # of what there is, if there is anything
+                _report(output)
+            raise
         _report(output)
 
 

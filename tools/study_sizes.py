@@ -78,6 +78,7 @@ SIZES = {
             "real_vs_synthetic": ("--finding=Cardiomegaly", "--images=250", "--rare=250"),
             "real_only": ("--images=8000", "--seeds=1"),
         },
+        audit=("--control_kimg=160",),
         federation=(
             "--resolution=32", "--fmap_base=256", "--fmap_max=16", "--rounds=100",
             "--num_clients=20", "--images_per_client=400", "--metric_every_rounds=10",
