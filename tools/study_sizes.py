@@ -81,8 +81,8 @@ SIZES = {
         audit=("--control_kimg=160",),
         federation=(
             "--resolution=32", "--fmap_base=256", "--fmap_max=16", "--rounds=100",
-            "--num_clients=20", "--images_per_client=400", "--metric_every_rounds=10",
-            "--metric_images=500",
+            "--num_clients=20", "--images_per_client=400", "--learning_rate=1e-3",
+            "--metric_every_rounds=10", "--metric_images=500",
         ),
     ),
     # The experiments alone; ten hours by an estimate.
