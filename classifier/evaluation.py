@@ -18,6 +18,7 @@ from pgan import results
 MEAN = "mean"  # Name of the mean over findings, in the place of a finding.
 ALL = "all"  # Name of the group of all images.
 AGE_EDGES = (18, 40, 60, 80)
+FEWEST = 5  # Patients with a finding, and without, below which no interval and no p value is given.
 
 
 def age_group(text: str) -> str:
@@ -81,7 +82,9 @@ def table(
     """Every metric of every finding and group with its intervals.
 
     Of several runs of one kind of classifier (seeds), values are means over the runs; intervals
-    are about patients, and `seed_sd` tells how the runs differ.
+    are about patients, for the classifiers as they were trained, and `seed_sd` tells how the runs
+    differ. There is no interval where fewer than `FEWEST` patients have the finding or fewer do
+    not, or where all redraws are alike, as of a sensitivity of 1.
 
     Args:
         runs: Scores of one run or several on the same images.
@@ -113,6 +116,7 @@ def table(
         )  # fmt: skip
         alone = np.ones((count, 1))
         each = np.array([resampling.evaluate_mean([one], alone)[..., 0] for one in cases])
+        enough = _enough(labels, patients)
         for k, finding in enumerate([*first.findings, MEAN]):
             known = ~np.isnan(labels[:, k]) if finding != MEAN else np.ones(len(labels), bool)
             facts = {
@@ -126,9 +130,8 @@ def table(
                 "thresholds": thresholds,
             }
             for i, metric in enumerate(resampling.METRICS):
-                seed_sd = _number(each[:, i, k].std(ddof=1)) if len(runs) > 1 else None
-                spread = {"seed_sd": seed_sd, "each": [_number(v) for v in each[:, i, k]]}
-                rows.append({"metric": metric, **facts, **_interval(interval, i, k), **spread})
+                values = _interval(interval, i, k, enough[k])
+                rows.append({"metric": metric, **facts, **values, **_spread(each[:, i, k])})
             if finding != MEAN:
                 errors = [
                     calibration.reliability(labels[:, k], run.scores[chosen][:, k]).expected_error
@@ -146,58 +149,88 @@ def _require_same_images(runs):
         )
 
 
-def _interval(interval: resampling.Interval, i: int, k: int) -> dict[str, float | None]:
+def _enough(labels, patients) -> list[bool]:
+    """Whether intervals make sense, for each finding and the mean over all."""
+    enough = []
+    for k in range(labels.shape[1]):
+        counts = [len(set(patients[labels[:, k] == value])) for value in (0, 1)]
+        enough.append(min(counts) >= FEWEST)
+    return [*enough, len(set(patients)) >= 2 * FEWEST]
+
+
+def _spread(each: np.ndarray) -> dict[str, Any]:
+    """Values of the runs and their standard deviation."""
+    sd = _number(each.std(ddof=1)) if len(each) > 1 else None
+    return {"seed_sd": sd, "each": [_number(value) for value in each]}
+
+
+def _interval(interval: resampling.Interval, i: int, k: int, enough: bool):
     names = {
         "value": interval.estimate, "sd": interval.sd, "low": interval.low,
         "high": interval.high, "bca_low": interval.bca_low, "bca_high": interval.bca_high,
     }  # fmt: skip
-    return {name: _number(values[i, k]) for name, values in names.items()}
+    found = {name: _number(values[i, k]) for name, values in names.items()}
+    if not enough or found["low"] == found["high"]:
+        found = {name: value if name == "value" else None for name, value in found.items()}
+    return found
 
 
 def comparison(
     first: Sequence[predictions.Predictions],
     second: Sequence[predictions.Predictions],
     effort: Effort,
+    thresholds: str = "validation",
+    by_group: bool = True,
 ) -> list[dict[str, Any]]:
-    """Differences second - first of every metric and finding, with intervals and p values.
+    """Differences second - first of every metric, finding and group, with intervals and p values.
 
     P values of a metric are adjusted by Holm's method for the number of findings; the mean over
-    findings is a question of its own.
+    findings is a question of its own, and so is a group. As intervals, they are about patients, for
+    the classifiers as they were trained: `each` and `seed_sd` tell how the difference varies
+    between trainings.
 
     Args:
         first: Runs of one kind of classifier.
         second: As many of the other, on the same images.
         effort: How thoroughly is resampled.
+        thresholds: As for `table`.
+        by_group: As for `table`.
 
     Raises:
         ValueError: If they judged different images.
     """
     _require_same_images([*first, *second])
-    generator = np.random.default_rng(effort.seed)
-    scores = [[run.scores for run in runs] for runs in (first, second)]
-    limits = tuple([run.thresholds for run in runs] for runs in (first, second))
-    found = resampling.compare(
-        first[0].labels, *scores, np.asarray(first[0].patients), limits, generator,
-        effort.redraws, effort.permutations,
-    )  # fmt: skip
+    limits = tuple([_thresholds(run, thresholds) for run in runs] for runs in (first, second))
     rows = []
-    for i, metric in enumerate(resampling.METRICS):
-        adjusted = [*stats.holm(found.p_value[i, :-1]), found.p_value[i, -1]]
-        for k, finding in enumerate([*first[0].findings, MEAN]):
-            row = {
-                "metric": metric,
-                "finding": finding,
-                "difference": _number(found.difference[i, k]),
-                **_interval(found.interval, i, k),
-                "p_value": _number(found.p_value[i, k]),
-                "p_holm": _number(adjusted[k]),
-                "runs": len(first),
-                "redraws": effort.redraws,
-                "permutations": effort.permutations,
-            }
-            if metric == "auc" and finding != MEAN and len(first) == 1:
-                row["p_delong"] = _delong(first[0], second[0], k)
-            rows.append(row)
+    for group, chosen in groups(first[0]).items() if by_group else ((ALL, slice(None)),):
+        labels, patients = first[0].labels[chosen], np.asarray(first[0].patients)[chosen]
+        scores = [[run.scores[chosen] for run in runs] for runs in (first, second)]
+        found = resampling.compare(
+            labels, *scores, patients, limits, np.random.default_rng(effort.seed),
+            effort.redraws, effort.permutations,
+        )  # fmt: skip
+        enough = _enough(labels, patients)
+        for i, metric in enumerate(resampling.METRICS):
+            p_values = np.where(enough, found.p_value[i], np.nan)
+            adjusted = [*stats.holm(p_values[:-1]), p_values[-1]]
+            for k, finding in enumerate([*first[0].findings, MEAN]):
+                row = {
+                    "metric": metric,
+                    "finding": finding,
+                    "group": group,
+                    "images": len(labels),
+                    "difference": _number(found.difference[i, k]),
+                    **_interval(found.interval, i, k, enough[k]),
+                    **_spread(found.each[:, i, k]),
+                    "p_value": _number(p_values[k]),
+                    "p_holm": _number(adjusted[k]),
+                    "runs": len(first),
+                    "redraws": effort.redraws,
+                    "permutations": effort.permutations,
+                }
+                if metric == "auc" and finding != MEAN and len(first) == 1 and group == ALL:
+                    row["p_delong"] = _delong(first[0], second[0], k)
+                rows.append(row)
     return rows
 
 
@@ -230,12 +263,15 @@ def markdown(rows: Sequence[Mapping[str, Any]], group: str = ALL) -> str:
 
 
 def cell(row: Mapping[str, Any]) -> str:
-    """Such as "0.81 (0.78 to 0.84), p 0.02" of a row; "not defined" where it has no value."""
+    """Such as "0.81 (0.78 to 0.84), p 0.02" of a row; "not defined" where it has no value.
+
+    The p value is the one after Holm's correction.
+    """
     if row["value"] is None:
         return "not defined"
     text = f"{row['value']:.3f}"
     if row.get("low") is not None:
         text += f" ({row['low']:.3f} to {row['high']:.3f})"
-    if row.get("p_value") is not None:
-        text += f", p {row['p_value']:.2g}"
+    if row.get("p_holm") is not None:
+        text += f", p {row['p_holm']:.2g}"
     return text

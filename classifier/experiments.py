@@ -21,6 +21,7 @@ import numpy as np
 from classifier import (
     config,
     evaluation,
+    experiment_report,
     image_table,
     plots,
     predictions,
@@ -157,7 +158,7 @@ def _finish(plan, found, folders, output):
     results.write(output / "results.jsonl", rows)
     for name, figure in figures.items():
         figure.savefig(output / f"{name}.png")
-    report = "\n".join([_report(plan, rows, composition, found), *more])
+    report = "\n".join([experiment_report.text(plan, rows, found), *more])
     run_folder.write_atomically(output / "report.md", report)  # last: it says that all is there
     return rows
 
@@ -184,6 +185,9 @@ def _train_and_judge(plan, recipe, inputs, seed, test, findings, folder):
         "validation": _composition(validation),
         "epochs": trained.facts["epochs"],
         "initial_weights": trained.facts["initial_weights"],
+        "unchecked_generators": sorted(
+            site.generator.name for site in inputs.sites.values() if not site.trained_on
+        ),
     }
     # Validation first: what is finished is known by the test images' scores.
     for table, name in ((validation, "validation"), (test, "predictions")):
@@ -233,32 +237,6 @@ def _with_facts(plan, rows):
         "seeds": list(plan.seeds),
     }
     return [{**row, **facts} for row in rows]
-
-
-def _report(plan, rows, composition, found):
-    experiment = plan.experiment
-    seeds = ", ".join(map(str, plan.seeds))
-    test = next(iter(found.values()))[0]
-    patients = len(set(test.patients))
-    parts = [
-        f"# {experiment.name} ({experiment.figure} of the paper)\n",
-        f"DenseNet-121 from {plan.settings.weights} weights on {plan.settings.resolution} px, "
-        f"seeds {seeds}; {len(test.image_ids):,} test images of {patients:,} patients. Values are "
-        f"means over the seeds with 95 % intervals of {plan.effort.redraws:,} redraws of patients; "
-        f"p values by {plan.effort.permutations:,} exchanges of patients' predictions, before "
-        "Holm's correction (in results.jsonl, with the spread over seeds).\n",
-    ]
-    for recipe in experiment.recipes:
-        own = [row for row in rows if row.get("arm") == recipe.name]
-        counts = "; ".join(f"{n:,} {what}" for what, n in composition[recipe.name].items())
-        parts += [
-            f"## {recipe.name}: {recipe.title}\n\nTrained on {counts}.\n",
-            f"{evaluation.markdown(own)}\n",
-        ]
-    for first, second in experiment.comparisons:
-        own = [r for r in rows if (r.get("first"), r.get("second")) == (first, second)]
-        parts.append(f"## {second} minus {first}\n\n{evaluation.markdown(own)}\n")
-    return "\n".join(parts)
 
 
 def _check_folder(facts, path):

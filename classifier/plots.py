@@ -97,7 +97,10 @@ def metric_bars(rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) ->
                 if row is None or row["value"] is None:
                     continue
                 x = place + (number - (len(titles) - 1) / 2) * width
-                error = [[max(row["value"] - row["low"], 0)], [max(row["high"] - row["value"], 0)]]
+                low, high = row["low"], row["high"]
+                error = None
+                if low is not None:
+                    error = [[max(row["value"] - low, 0)], [max(high - row["value"], 0)]]
                 part.bar(
                     x, row["value"], 0.9 * width, color=COLOURS[number % len(COLOURS)],
                     yerr=error, error_kw={"lw": 0.9}, label=title if metric == _BARS[0] else None,

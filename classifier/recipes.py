@@ -109,7 +109,7 @@ class Experiment:
         test: Test images of each class; empty for the whole fold, or all of it that is of
             `test_classes`.
         test_classes: Classes that the question is about; empty for all.
-        figure: Of the paper.
+        figure: Of the paper, or what else of it is repeated.
         attacks: Under which the test images are judged once more.
         pairs: Pairs of training images of which the similarity is measured, for each finding and
             arm; 0 for none.
@@ -242,7 +242,7 @@ def oversampling(finding: str, images: int, rare: int) -> Experiment:
         ),
         (("imbalanced", "repeated"), ("imbalanced", "synthetic"), ("repeated", "synthetic")),
         {},
-        "Methods",
+        "the paper's Methods",
         test_classes=(pool.HEALTHY, finding),
     )
 
@@ -254,7 +254,7 @@ def real_only(images: int = 78_468) -> Experiment:
         images: Training images, of any finding.
     """
     recipe = Recipe("real", (real({pool.ANY: images}),), "real images")
-    return Experiment("real_only", None, (recipe,), (), {}, "Fig 5")
+    return Experiment("real_only", None, (recipe,), (), {}, "a judge for Fig 5")
 
 
 def real_vs_synthetic(finding: str, negatives: int, positives: int) -> Experiment:
@@ -276,7 +276,7 @@ def real_vs_synthetic(finding: str, negatives: int, positives: int) -> Experimen
         ),
         (("real", "synthetic"), ("real", "both")),
         {},
-        "Discussion",
+        "after the paper's Discussion",
         test_classes=(pool.HEALTHY, finding),
     )
 

@@ -290,6 +290,7 @@ class Comparison:
         difference: Second minus first, float64 [len(METRICS), L + 1]; the last of the findings is
             their mean. Of several runs of a kind, their mean.
         interval: Of the difference, by redraws of patients.
+        each: The differences of the runs, float64 [runs, len(METRICS), L + 1].
         p_value: Two-sided, of patients whose two sets of predictions were exchanged,
             (k + 1) / (n + 1); NaN where a metric is not defined.
         permutations: n.
@@ -297,6 +298,7 @@ class Comparison:
 
     difference: np.ndarray
     interval: Interval
+    each: np.ndarray
     p_value: np.ndarray
     permutations: int
 
@@ -343,6 +345,13 @@ def compare(
         count, generator, redraws, chunk=chunk,
     )  # fmt: skip
     observed = interval.estimate
+    alone = np.ones((count, 1))
+    each = np.array(
+        [
+            (evaluate_mean([b], alone) - evaluate_mean([a], alone))[..., 0]
+            for a, b in zip(one, other, strict=True)
+        ]
+    )
     exchanges = [
         _Exchange(labels, first[i], second[i], units, count, (thresholds[0][i], thresholds[1][i]))
         for i in range(len(first))
@@ -354,9 +363,10 @@ def compare(
         difference = with_mean(sum(e.difference(exchanged) for e in exchanges) / len(exchanges))
         # Rounding must not part equal differences.
         limit = np.abs(observed)[..., np.newaxis] * (1 - 1e-9) - 1e-12
-        hits += np.sum(np.abs(difference) >= limit, axis=-1)
+        # What is not defined counts against a difference, too.
+        hits += np.sum(~(np.abs(difference) < limit), axis=-1)
     p_value = np.where(np.isnan(observed), np.nan, (hits + 1.0) / (permutations + 1.0))
-    return Comparison(observed, interval, p_value, permutations)
+    return Comparison(observed, interval, each, p_value, permutations)
 
 
 class _Exchange:

@@ -112,7 +112,7 @@ def rows(
             pair = {"first": first, "second": second}
             result += [
                 {"name": "robustness_comparison", **pair, **facts, **row}
-                for row in evaluation.comparison(here[first], here[second], effort)
+                for row in evaluation.comparison(here[first], here[second], effort, by_group=False)
                 if row["metric"] in _METRICS
             ]
     return result

@@ -31,7 +31,8 @@ def _make(seed=0, gain=1.0, count=240):
     )
 
 
-def _find(rows, **wanted):
+def _find(rows, group="all", **wanted):
+    rows = [row for row in rows if row["group"] == group]
     [row] = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
     return row
 
@@ -102,6 +103,39 @@ def test_a_better_classifier_differs_and_the_same_one_does_not():
     assert _find(rows, metric="auc", finding="Mass")["p_value"] == 1.0
 
 
+def test_differences_of_a_group_are_those_of_its_images():
+    first, second = _make(1), _make(2, gain=4.0)
+    rows = evaluation.comparison([first], [second], _EFFORT)
+    chosen = np.array(first.facts["view"]) == "AP"
+    expected = [
+        stats.roc_auc(one.labels[chosen, 0], one.scores[chosen, 0]) for one in (first, second)
+    ]
+    row = _find(rows, metric="auc", finding="Mass", group="view AP")
+    assert row["value"] == pytest.approx(expected[1] - expected[0])
+    assert row["images"] == chosen.sum() and row["low"] < row["value"] < row["high"]
+    alone = evaluation.comparison([first], [second], _EFFORT, by_group=False)
+    assert {row["group"] for row in alone} == {"all"}
+
+
+def test_few_patients_and_redraws_that_are_all_alike_have_no_interval():
+    found = _make()
+    few = np.flatnonzero(found.labels[:, 0] == 1)[: evaluation.FEWEST - 1]
+    labels = found.labels.copy()
+    labels[:, 0] = 0
+    labels[few, 0] = 1
+    found = dataclasses.replace(found, labels=labels)
+    row = _find(evaluation.table([found], _EFFORT, by_group=False), metric="auc", finding="Mass")
+    assert row["value"] is not None and row["low"] is None and row["sd"] is None
+    other = dataclasses.replace(found, scores=_make(2).scores)
+    pair = evaluation.comparison([found], [other], _EFFORT, by_group=False)
+    assert _find(pair, metric="auc", finding="Mass")["p_value"] is None
+    assert _find(pair, metric="auc", finding="Edema")["p_value"] is not None
+    all_found = dataclasses.replace(_make(), thresholds=np.zeros(3))
+    rows = evaluation.table([all_found], _EFFORT, by_group=False)
+    row = _find(rows, metric="sensitivity", finding="Edema")
+    assert (row["value"], row["low"], row["high"]) == (1.0, None, None)
+
+
 def test_other_images_are_not_compared():
     with pytest.raises(ValueError, match="not judged on the same images"):
         evaluation.comparison([_make()], [_make(count=120)], _EFFORT)
@@ -120,5 +154,7 @@ def test_runs_of_several_seeds_are_averaged_and_their_spread_told():
     others = [stats.roc_auc(run.labels[:, 0], run.scores[:, 0]) for run in better]
     assert found["difference"] == pytest.approx(np.mean(others) - np.mean(aucs))
     assert found["p_value"] == 1 / 200 and "p_delong" not in found
+    np.testing.assert_allclose(found["each"], np.subtract(others, aucs), atol=1e-9)
+    assert found["seed_sd"] == pytest.approx(np.std(found["each"], ddof=1))
     with pytest.raises(ValueError, match="as many runs of both"):
         evaluation.comparison(runs, better[:2], _EFFORT)

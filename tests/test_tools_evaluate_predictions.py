@@ -48,6 +48,7 @@ def test_report_and_rows_of_two_classifiers(run_tool, files, capsys):
         row
         for row in rows
         if (row["name"], row["metric"], row["finding"]) == ("comparison", "auc", "Mass")
+        and row["group"] == "all"
     ]
     assert row["value"] > 0.2 and row["p_value"] == 0.01 and row["p_holm"] == 0.02
     assert "report:" in capsys.readouterr().out

@@ -63,18 +63,20 @@ def main() -> None:
                 )
             bar.update()
         for name, one in list(zip(names, found, strict=True))[1:]:
-            own = evaluation.comparison([found[0]], [one], effort)
+            own = evaluation.comparison([found[0]], [one], effort, fitted)
             facts = {"name": "comparison", "first": names[0], "second": name}
             rows += [{**facts, **row} for row in own]
             parts.append(
                 f"## {name} minus {names[0]}\n\n{evaluation.markdown(own)}\n\np values by "
                 f"exchanging the predictions of whole patients, {effort.permutations:,} times, "
-                "before Holm's correction (in results.jsonl).\n"
+                "after Holm's correction over the findings of a metric. Differences by sex, age "
+                "and view are in results.jsonl.\n"
             )
             bar.update()
     parts.append(
         f"95 % intervals by percentiles of {effort.redraws:,} redraws of patients; BCa intervals, "
-        "standard deviations and counts are in results.jsonl."
+        "standard deviations and counts are in results.jsonl. No interval is given where fewer "
+        f"than {evaluation.FEWEST} patients have the finding or do not, or all redraws are alike."
     )
     run_folder.write_atomically(output / "report.md", "\n".join(parts) + "\n")
     results.write(output / "results.jsonl", rows)

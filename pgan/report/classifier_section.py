@@ -170,6 +170,8 @@ def _beside_fig3(rows, arms, titles):
 
 
 def _differences(rows, titles):
+    by_group = [row for row in rows if row["metric"] == "auc"]
+    rows = [row for row in rows if row.get("group", _ALL) == _ALL]
     findings = _shown_findings(rows)
     values = {(r["first"], r["second"], r["finding"], r["metric"]): r for r in rows}
     pairs = list(dict.fromkeys((row["first"], row["second"]) for row in rows))
@@ -179,10 +181,8 @@ def _differences(rows, titles):
         [_metric(metric), *(_difference(values.get((*pair, of, metric))) for pair in pairs)]
         for metric in _METRICS
     ]
-    note = (
-        f"p by {rows[0]['permutations']:,} exchanges of patients' predictions, after Holm's "
-        "correction over findings."
-    )
+    correction = "not corrected for the number of metrics and pairs."
+    note = f"p by {rows[0]['permutations']:,} exchanges of patients' predictions, {correction}"
     caption = "Differences, mean over findings" if of == _MEAN else f"Differences, {of}"
     parts = [markup.table(["metric", *names], lines, caption, note)]
     if of == _MEAN:
@@ -191,14 +191,52 @@ def _differences(rows, titles):
             for finding in findings
             if finding != _MEAN
         ]
-        parts.append(markup.table(["finding", *names], lines, "Differences of the AUC by finding"))
-    return markup.join(parts)
+        parts.append(
+            markup.table(
+                ["finding", *names], lines, "Differences of the AUC by finding",
+                "p after Holm's correction over findings.",
+            )
+        )  # fmt: skip
+    spread = _spread_table(values, pairs, names, of)
+    groups = _group_differences(by_group, pairs, names, of)
+    return markup.join([*parts, spread, groups])
+
+
+def _spread_table(values, pairs, names, of):
+    """Differences of the AUC by seed, as intervals over patients do not say how they vary."""
+    rows = [values.get((*pair, of, "auc")) for pair in pairs]
+    if not all(row and row.get("seed_sd") is not None for row in rows):
+        return ""
+    lines = [
+        [name, ", ".join("-" if v is None else f"{v:+.3f}" for v in row["each"]), row["seed_sd"]]
+        for name, row in zip(names, rows, strict=True)
+    ]
+    header = ["difference of the AUC", "of each seed", "SD"]
+    note = "Intervals and p values are about patients, for these trainings."
+    return markup.table(header, lines, "From training to training", note)
+
+
+def _group_differences(rows, pairs, names, of):
+    values = {(r["first"], r["second"], r.get("group")): r for r in rows if r["finding"] == of}
+    groups = list(dict.fromkeys(row.get("group") for row in rows))
+    if len(groups) < 2:
+        return ""
+    images = {row.get("group"): row.get("images") for row in rows}
+    lines = [
+        [group, images[group], *(_difference(values.get((*pair, group))) for pair in pairs)]
+        for group in groups
+    ]
+    what = "mean over findings" if of == _MEAN else of
+    header = ["group", "images", *names]
+    return markup.table(header, lines, f"Differences of the AUC by group of patients, {what}")
 
 
 def _difference(row):
     if row is None or row["value"] is None:
         return None if row is None else "not defined"
-    p = markup.p_value(row.get("p_holm", row.get("p_value")))
+    if row.get("p_holm") is None:
+        return markup.estimate(row)
+    p = markup.p_value(row["p_holm"])
     return markup.join(
         [markup.estimate(row), markup.Html(f' <span class="one">p {html.escape(p)}</span>')]
     )
