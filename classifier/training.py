@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import pathlib
+import shutil
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ class _Progress(tf.keras.callbacks.Callback):
 
     Keras' own callbacks for these keep their counts in memory, or on disk in places of their own
     that a kill can leave apart. Here history.json says, written last, how many epochs are whole.
+    The checkpoint of the best epoch is kept beside the newest, so that none is written twice.
     """
 
     def __init__(self, settings: config_lib.ClassifierConfig, folder: pathlib.Path):
@@ -55,8 +57,20 @@ class _Progress(tf.keras.callbacks.Callback):
         if self.history:
             # Slots that do not exist yet would be restored inside the traced step, or never.
             classifier.optimizer.build(classifier.trainable_variables)
-            path = self._resume / f"epoch-{len(self.history)}"
-            _checkpoint(classifier).read(str(path)).assert_existing_objects_matched()
+            path = self._checkpoint(len(self.history))
+            _checkpoint(classifier).read(path).assert_existing_objects_matched()
+
+    def restore_best(self, classifier: model.Classifier) -> None:
+        """Gives a compiled classifier the weights of its best epoch."""
+        path = self._checkpoint(self.best + 1)
+        tf.train.Checkpoint(model=classifier).read(path).expect_partial()
+
+    def remove(self) -> None:
+        """Removes the checkpoints."""
+        shutil.rmtree(self._resume, ignore_errors=True)
+
+    def _checkpoint(self, epochs):
+        return str(self._resume / f"epoch-{epochs}")
 
     @property
     def best(self) -> int:
@@ -80,21 +94,17 @@ class _Progress(tf.keras.callbacks.Callback):
         self.history.append(
             {name: float(value) if np.isfinite(value) else None for name, value in logs.items()}
         )
-        if self.best == len(self.history) - 1:
-            beside = self._folder / ("new." + _BEST)
-            self.model.save_weights(str(beside))
-            beside.replace(self._folder / _BEST)
-        elif self._settings.drop != 1.0:
+        newest = len(self.history)
+        if self.best != newest - 1 and self._settings.drop != 1.0:
             rate = self.model.optimizer.learning_rate
             rate.assign(rate * self._settings.drop)
         self._resume.mkdir(exist_ok=True)
-        name = f"epoch-{len(self.history)}"
-        _checkpoint(self.model).write(str(self._resume / name))
+        _checkpoint(self.model).write(self._checkpoint(newest))
         run_folder.write_atomically(
             self._folder / "history.json", json.dumps(self.history, indent=1) + "\n"
         )
         for path in self._resume.iterdir():
-            if not path.name.startswith(f"{name}."):
+            if path.stem not in (f"epoch-{newest}", f"epoch-{self.best + 1}"):
                 path.unlink()
         if self.over:
             self.model.stop_training = True
@@ -167,7 +177,10 @@ def train(
     done = len(progress.history)
     if not progress.over and done < settings.max_epochs:
         _fit(classifier, settings, training, validation, folder, progress, verbose)
-    classifier.load_weights(str(folder / _BEST))
+    progress.restore_best(classifier)
+    beside = folder / ("new." + _BEST)
+    classifier.save_weights(str(beside))
+    beside.replace(folder / _BEST)
     scores = predict(classifier, validation)
     thresholds = [
         stats.corner_threshold(validation.labels[:, i], scores[:, i])
@@ -183,6 +196,7 @@ def train(
         "history": progress.history,
     }
     run_folder.write_atomically(folder / _FINISHED, json.dumps(content, indent=1) + "\n")
+    progress.remove()
     return Trained(classifier, np.array(thresholds, np.float64), content)
 
 

@@ -69,16 +69,16 @@ SIZES = {
         classifiers=_SETTINGS,
         experiments={
             "fig2": ("--test_images=1000", "--seeds=1,2,3,4,5"),
-            "fig3": ("--images=2000", "--more_images=2000"),
-            "oversampling": ("--finding=Effusion", "--images=1000", "--rare=20"),
+            "fig3": ("--images=1000", "--more_images=1000"),
+            "oversampling": ("--finding=Effusion", "--images=500", "--rare=20"),
             "adversarial": (
                 "--finding=Effusion", "--images=250", "--rare=250", "--test_images=300",
-                "--attack_epsilon=4", "--attack_steps=5",
+                "--attack_epsilon=4", "--attack_steps=5", "--seeds=1,2",
             ),
             "real_vs_synthetic": ("--finding=Cardiomegaly", "--images=250", "--rare=250"),
-            "real_only": ("--images=8000", "--seeds=1"),
+            "real_only": ("--images=4000", "--seeds=1"),
         },
-        audit=("--control_kimg=160",),
+        audit=("--nocontrol_generator",),
         federation=(
             "--resolution=32", "--fmap_base=256", "--fmap_max=16", "--rounds=100",
             "--num_clients=20", "--images_per_client=400", "--learning_rate=1e-3",

@@ -146,8 +146,6 @@ class Steps:
         for site in _GANS:
             common = [f"--records={self._records(site)}", f"--export={self._export(site)}"]
             evaluation, audit = (self._output / kind / site for kind in ("evaluations", "audits"))
-            # A generator that knows its images by heart tests the search, once for both sites.
-            control = [] if site == _GANS[0] else ["--nocontrol_generator"]
             self._add(
                 f"evaluate_{site}", "evaluate_gan",
                 [
@@ -161,7 +159,7 @@ class Steps:
                 [
                     *common, f"--run_dir={self._output / 'runs' / site}", "--train_fold=gan/train",
                     "--held_out_fold=gan/test", "--fail_on=", f"--output={audit}",
-                    *control, *self._size.audit,
+                    *self._size.audit,
                 ],
                 audit / "report.json", (f"export_{site}",),
             )  # fmt: skip
