@@ -57,7 +57,7 @@ def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng((seed, epoch)).permutation(count)
 
 
-class Batches(tf.keras.utils.Sequence):
+class Batches:
     """Batches of a table in a new order every epoch; the last, smaller one is left out.
 
     Epochs are counted from `first_epoch`, so that a continued training goes on where it was.
@@ -95,8 +95,7 @@ class Batches(tf.keras.utils.Sequence):
 
     def __getitem__(self, index: int):
         if index == 0:
-            # New layers with a seed of the epoch, since their generators count their calls, and
-            # Keras looks at the first batch before it begins.
+            # New layers with a seed of the epoch, since their generators count their calls.
             seed = (1_000_003 * self._seed + 10 * self._epoch) % 2**31
             self._augment = augmenter(self._names, seed)
         numbers = self._order[index * self._size : (index + 1) * self._size]
@@ -108,6 +107,25 @@ class Batches(tf.keras.utils.Sequence):
     def on_epoch_end(self) -> None:
         """Draws the order of the next epoch."""
         self._begin(self._epoch + 1)
+
+    def dataset(self) -> tf.data.Dataset:
+        """The batches of an epoch, of the next one every time that it is gone through.
+
+        Keras would make one of a `tf.keras.utils.Sequence` as well, but with TensorFlow's tuner.
+        """
+        side, findings = self._table.resolution, len(self._table.findings)
+
+        def one_epoch():
+            for index in range(len(self)):
+                yield self[index]
+            self.on_epoch_end()
+
+        signature = (
+            tf.TensorSpec((self._size, side, side, 1), tf.float32),
+            tf.TensorSpec((self._size, findings), tf.float32),
+        )
+        dataset = tf.data.Dataset.from_generator(one_epoch, output_signature=signature)
+        return dataset.prefetch(1).with_options(_without_tuner())
 
     def _begin(self, epoch):
         self._epoch = epoch
@@ -127,4 +145,11 @@ def in_order(table: image_table.ImageTable, batch_size: int) -> tf.data.Dataset:
         return images, tf.gather(tf.constant(table.labels), numbers)
 
     numbers = tf.data.Dataset.range(count).batch(batch_size)
-    return numbers.map(load, num_parallel_calls=2).prefetch(2)
+    return numbers.map(load, num_parallel_calls=2).prefetch(2).with_options(_without_tuner())
+
+
+def _without_tuner() -> tf.data.Options:
+    """Options without TensorFlow's tuner, which holds up the end of an iteration for seconds."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options

@@ -237,13 +237,12 @@ def _fit(classifier, settings, training, validation, folder, progress, verbose):
         _write_sheet(training, settings, folder)
     board = tf.keras.callbacks.TensorBoard(str(folder), write_graph=False)
     classifier.fit(
-        batches,
+        batches.dataset(),
         epochs=settings.max_epochs,
         initial_epoch=len(progress.history),
         validation_data=pipeline.in_order(validation, 4 * settings.batch_size),
         callbacks=[progress, board, _CurveWriter(folder)],
         verbose=verbose,
-        shuffle=False,
     )
 
 
