@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import logging
 import os
 import pathlib
@@ -12,6 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 
 import tqdm
+
+from pgan import run_folder
 
 _LOG = logging.getLogger(__name__)
 _POLL_SECONDS = 1.0
@@ -26,7 +29,7 @@ class Job:
         command: Program and arguments.
         share_done: How much of its result is there, of 1 (or True) when it is whole; it is not
             started then.
-        log: File that its output is added to.
+        log: File that its output is added to; what was asked for is kept beside it.
         needs: Names of the jobs that have to be done before.
     """
 
@@ -53,7 +56,8 @@ def run(
         on_look: Called every second with the names of the jobs that are done and that run.
 
     Raises:
-        ValueError: If a job needs one that is not there.
+        ValueError: If a job needs one that is not there, or was done by another command. (One that
+            was only begun is continued or refused by the command itself.)
         RuntimeError: After all others have run, if commands failed or ended without their results.
     """
     names = {job.name for job in jobs}
@@ -61,6 +65,12 @@ def run(
         if missing := set(job.needs) - names:
             raise ValueError(f"the job {job.name!r} needs {', '.join(sorted(missing))}")
     done = {job.name for job in jobs if job.share_done() >= 1}
+    if changes := [text for job in jobs if job.name in done for text in _changes(job)]:
+        raise ValueError(
+            "the results that are there were asked for in another way: "
+            + "; ".join(changes)
+            + ". Give another --output, or the flags that it was started with."
+        )
     waiting = [job for job in jobs if job.name not in done]
     failures: list[str] = []
     cores = sorted(os.sched_getaffinity(0))
@@ -133,8 +143,36 @@ def run_with_bar(jobs: Sequence[Job], at_a_time: int, title: str) -> None:
         run(jobs, at_a_time, look)
 
 
+def _asked(job):
+    """What a job's command asks for: its arguments and the text of its flag files."""
+    arguments = list(job.command[2:])
+    files = [a.partition("=")[2] for a in arguments if a.startswith("--flagfile=")]
+    return {"arguments": arguments, "files": {f: pathlib.Path(f).read_text() for f in files}}
+
+
+def _asked_path(job):
+    return job.log.with_name(f"{job.log.name}.asked.json")
+
+
+def _changes(job):
+    """How a job's command differs from the one that its results were begun with."""
+    if not _asked_path(job).exists():
+        return []
+    before, now = json.loads(_asked_path(job).read_text()), _asked(job)
+    if before == now:
+        return []
+    gone = [a for a in before["arguments"] if a not in now["arguments"]]
+    come = [a for a in now["arguments"] if a not in before["arguments"]]
+    files = [f for f, text in now["files"].items() if before["files"].get(f) != text]
+    parts = [f"had {' '.join(gone)}"] if gone else []
+    parts += [f"has {' '.join(come)} now"] if come else []
+    parts += [f"{', '.join(files)} changed"] if files else []
+    return [f"{job.name} {', '.join(parts) or 'had its arguments in another order'}"]
+
+
 def _start(job, cores):
     job.log.parent.mkdir(parents=True, exist_ok=True)
+    run_folder.write_atomically(_asked_path(job), json.dumps(_asked(job)) + "\n")
     with open(job.log, "a", encoding="utf-8") as file:
         file.write(f"{time.strftime('%F %T')} {' '.join(job.command)}\n")
         file.flush()

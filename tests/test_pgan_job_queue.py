@@ -76,6 +76,25 @@ def test_a_failure_holds_up_only_what_needs_it_and_shows_the_end_of_its_log(tmp_
     assert (tmp_path / "later").exists() and not (tmp_path / "needing").exists()
 
 
+def test_results_of_another_command_are_not_taken_for_those_asked_for(tmp_path):
+    flags = tmp_path / "a.flags"
+    flags.write_text("--rounds=3")
+    job = _job(tmp_path, "a")
+    job = dataclasses.replace(job, command=(*job.command, f"--flagfile={flags}", "--scale=1"))
+    job_queue.run([job])
+    job_queue.run([job])
+    other = dataclasses.replace(job, command=(*job.command[:-1], "--scale=2"))
+    with pytest.raises(ValueError, match="a had --scale=1, has --scale=2 now"):
+        job_queue.run([other])
+    flags.write_text("--rounds=4")
+    with pytest.raises(ValueError, match="a.flags changed. Give another --output"):
+        job_queue.run([job])
+    # What came to nothing may be asked for in another way.
+    (tmp_path / "a").unlink()
+    job_queue.run([other])
+    assert (tmp_path / "a").exists()
+
+
 def test_sigterm_ends_the_commands_too(tmp_path):
     code = f"""
 import pathlib, sys
