@@ -52,6 +52,17 @@ class Spending:
                 "epsilon of clients is that of the global networks; losses and norms of single "
                 "clients in stats.jsonl have no noise"
             )
+            if settings.seed == config.DEFAULT_SEED:
+                _LOG.warning(
+                    "--seed is the default, which all know, and so is who takes part in a round: "
+                    "epsilon of clients is counted as if all took part in every one; give a "
+                    "--seed that is a secret, and keep the run folder to yourself"
+                )
+            else:
+                _LOG.warning(
+                    "epsilon of clients assumes that nobody knows who took part in a round: keep "
+                    "--seed, flags.txt, federation.json and stats.jsonl to yourself"
+                )
 
     def count(self, name: str) -> None:
         """Counts the answer that a client is about to give."""
@@ -94,7 +105,10 @@ class Spending:
             spent["privacy/delta"] = settings.dp_delta
         if settings.client_dp_noise_multiplier:
             done = self._ledger.answers(_SERVER)
-            arguments = settings.client_dp_noise_multiplier, len(self._sizes), self._per_round
+            # Who takes part is drawn from the seed; of a seed that all know nothing is hidden.
+            hidden = settings.seed != config.DEFAULT_SEED
+            per_round = self._per_round if hidden else len(self._sizes)
+            arguments = settings.client_dp_noise_multiplier, len(self._sizes), per_round
             delta = settings.client_dp_delta
             spent["privacy/client_epsilon"] = privacy.client_epsilon(*arguments, done, delta)
             spent["privacy/client_delta"] = delta

@@ -164,7 +164,7 @@ def serving(site: PrivateSite, port: int, megabytes: int) -> Iterator[int]:
         The port.
 
     Raises:
-        RuntimeError: If the port cannot be had.
+        ValueError: If another program has the port.
     """
     limit = megabytes * 2**20
     options = [("grpc.max_receive_message_length", limit), ("grpc.max_send_message_length", limit)]
@@ -181,7 +181,14 @@ def serving(site: PrivateSite, port: int, megabytes: int) -> Iterator[int]:
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler(site_messages.SERVICE, handlers),)
     )
-    bound = server.add_insecure_port(f"localhost:{port}")
+    try:
+        bound = server.add_insecure_port(f"localhost:{port}")
+    except RuntimeError:
+        bound = 0
+    if not bound:
+        raise ValueError(
+            f"--port={port} cannot be used; end the program that has it, or give another --port"
+        )
     server.start()
     try:
         yield bound

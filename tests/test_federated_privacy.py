@@ -2,13 +2,14 @@
 
 import json
 import math
+import types
 
 import numpy as np
 import pytest
 import tiny_federations
 from scipy import integrate, stats
 
-from federated import config, privacy
+from federated import config, privacy, private_simulation
 
 pytest.importorskip("dp_accounting")
 
@@ -219,6 +220,29 @@ def test_clients_and_the_secure_sum_are_not_for_the_same_run():
             secure_sum=True,
             client_dp_noise_multiplier=1.0,
         )
+
+
+def test_nobody_hides_among_clients_that_a_known_seed_draws(tmp_path, caplog):
+    found = {}
+    for seed in (config.DEFAULT_SEED, 4711):
+        settings = tiny_federations.settings(
+            engine=config.TFF, aggregation="mean", clip_norm=1.0, client_dp_noise_multiplier=4.0,
+            seed=seed, num_clients=4, client_share=0.5,
+        )  # fmt: skip
+        clients = types.SimpleNamespace(
+            names=list("abcd"), sizes=[8] * 4, sample=lambda number: [0, 1]
+        )
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        spending = private_simulation.Spending(settings, clients, folder)
+        spending.log_remarks()
+        spending.count_round()
+        found[seed] = spending.add_to([], 0)["privacy/client_epsilon"]
+    delta = settings.client_dp_delta
+    assert found[config.DEFAULT_SEED] == privacy.client_epsilon(4.0, 4, 4, 1, delta)
+    assert found[4711] == privacy.client_epsilon(4.0, 4, 2, 1, delta) < found[config.DEFAULT_SEED]
+    assert "as if all took part" in caplog.text
+    assert "assumes that nobody knows who took part" in caplog.text
 
 
 def test_shares_of_the_prior():

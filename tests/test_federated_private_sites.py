@@ -86,6 +86,15 @@ def _in_process(chosen, hospitals, weights, number):
     return rounds.InProcess(chosen).run(weights, [], participants, number)
 
 
+def test_a_port_that_another_program_has_is_told():
+    with (
+        private_site.serving(None, 0, _MEGABYTES) as port,
+        pytest.raises(ValueError, match=f"--port={port} cannot be used; end the program"),
+        private_site.serving(None, port, _MEGABYTES),
+    ):
+        pass
+
+
 def test_rounds_are_those_of_one_process_with_the_same_secret(hospitals, tmp_path):
     chosen = _settings(dp_noise_multiplier=2.0)
     weights = rounds.InProcess(chosen).trainer.initial_weights()

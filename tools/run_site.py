@@ -125,9 +125,10 @@ def main() -> None:
     finally:
         if process is not None:
             tff_workers.end_worker(process)
+    output = f"is in {_LOG.value}" if _LOG.value != os.devnull else "was not kept: give --log=FILE"
     raise RuntimeError(
         f"the worker has ended (exit status {status}; -9: killed, as for want of memory); its "
-        f"output is in --log={_LOG.value}"
+        f"output {output}"
     )
 
 

@@ -7,8 +7,9 @@ r"""Trains one GAN over many simulated hospitals, or one of its centralised riva
         --dp_clip_norm=1 --dp_noise_multiplier=1 --stddev_group=1 --metric_every_rounds=0
 
 All arms have the same clients, initial weights and number of generator iterations one after the
-other. --preset=paper_code does what the released code did. The same command again continues the
-run; SIGTERM and Ctrl-C finish the round first. tools/export_generator.py exports the result.
+other. --preset=paper_code has the released code's optimizer, critic steps, sizes and plain mean;
+flags given beside a preset win. The same command again continues the run; SIGTERM and Ctrl-C finish
+the round first. tools/export_generator.py exports the result.
 """
 
 import logging
@@ -39,9 +40,16 @@ _NOT_REPEATED = ("init_from", "preset")
 
 
 def _apply_preset() -> None:
-    for name, value in config.PRESETS[_PRESET.value].items():
+    preset = config.PRESETS[_PRESET.value]
+    for name, value in preset.items():
         if not flags.FLAGS[name].present:
             flags.FLAGS[name].value = value
+    yielded = [f"--{name}" for name in preset if flags.FLAGS[name].value != preset[name]]
+    if yielded and _PRESET.value != "paper":
+        print(
+            f"Warning: flags win over --preset={_PRESET.value}: {', '.join(yielded)}",
+            file=sys.stderr,
+        )
 
 
 def _flag_file() -> str:
