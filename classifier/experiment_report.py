@@ -47,10 +47,11 @@ def text(
         f"{_arms_table(experiment, found)}\n",
     ]
     for recipe in experiment.recipes:
-        own = [row for row in rows if row.get("arm") == recipe.name]
+        own = [r for r in rows if r["name"] == "classifier" and r["arm"] == recipe.name]
         parts += [f"## {recipe.name}: {recipe.title}\n", f"{evaluation.markdown(own)}\n"]
     for first, second in experiment.comparisons:
-        own = [r for r in rows if (r.get("first"), r.get("second")) == (first, second)]
+        own = [r for r in rows if r["name"] == "comparison"]
+        own = [r for r in own if (r["first"], r["second"]) == (first, second)]
         parts += [f"## {second} minus {first}\n", f"{evaluation.markdown(own)}\n"]
         parts += [_seeds_text(own), _groups_text(own)]
     return "\n".join(parts)

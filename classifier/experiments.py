@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from classifier import (
+    calibration_tables,
     config,
     evaluation,
     experiment_report,
@@ -36,6 +37,7 @@ from pgan.data import record_folder
 
 _LOG = logging.getLogger(__name__)
 _SIMILARITY = "pair_similarity.json"
+_VALIDATION = "validation.npz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +122,7 @@ def _run(plan, inputs, output, on_model):
 
 def _complete(folder, experiment):
     """Whether everything that is made from images and models is there."""
-    wanted = [folder / "predictions.npz"]
+    wanted = [folder / "predictions.npz", folder / _VALIDATION]
     wanted += [folder / "attacks" / f"{attack.name}.npz" for attack in experiment.attacks]
     wanted += [folder / _SIMILARITY] if experiment.pairs else []
     return all(path.exists() for path in wanted)
@@ -137,7 +139,13 @@ def _finish(plan, found, folders, output):
         "metrics": plots.metric_bars(rows, titles),
         "composition": plots.composition(composition, titles),
     }
-    more = []
+    validation = {
+        arm: [predictions.load(f / _VALIDATION) for f in own] for arm, own in folders.items()
+    }
+    calibrated = calibration_tables.rows(found, validation)
+    rows += _with_facts(plan, calibrated)
+    more = [calibration_tables.markdown(calibrated, titles)]
+    figures["reliability"] = calibration_tables.reliability_curves(found, titles)
     if experiment.attacks:
         attacked = {arm: [f / "attacks" for f in own] for arm, own in folders.items()}
         own = robustness.rows(experiment, found, attacked, plan.effort)
@@ -190,12 +198,12 @@ def _train_and_judge(plan, recipe, inputs, seed, test, findings, folder):
         ),
     }
     # Validation first: what is finished is known by the test images' scores.
-    for table, name in ((validation, "validation"), (test, "predictions")):
+    for table, name in ((validation, _VALIDATION), (test, "predictions.npz")):
         found = predictions.Predictions(
             tuple(findings), table.labels, training.predict(trained.classifier, table),
             trained.thresholds, table.image_ids, table.patients, table.facts, about,
         )  # fmt: skip
-        predictions.save(found, folder / f"{name}.npz")
+        predictions.save(found, folder / name)
     if plan.experiment.attacks:
         robustness.judge(trained, test, plan.experiment.attacks, found, folder / "attacks")
     if plan.experiment.pairs:

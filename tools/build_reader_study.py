@@ -103,6 +103,9 @@ def _rules():
     )
 
 
+_SHARES_APART = 0.15  # of images with a finding, real against synthetic, that are warned of
+
+
 def _build() -> None:
     from classifier import reader_checks, reader_deck, reader_files, reader_items
     from pgan import results
@@ -143,6 +146,12 @@ def _build() -> None:
         reader_checks.with_findings(items, o) for o in (reader_items.REAL, reader_items.SYNTHETIC)
     ]
     print(f"with a finding: {shares[0]:.0%} of the real, {shares[1]:.0%} of the synthetic images")
+    if abs(shares[0] - shares[1]) > _SHARES_APART:
+        warnings.append(
+            "findings are that much more frequent in one kind that a reader could answer by them; "
+            "draw synthetic images for the labels of real ones (tools/synthesize_images.py "
+            "--label_records)"
+        )
     for text in warnings:
         print(f"WARNING: {text}", file=sys.stderr)
     print(

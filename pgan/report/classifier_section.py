@@ -11,6 +11,7 @@ _FIGURES = {
     "composition": "Where the training images of each arm come from; hatched: with the finding.",
     "roc": "ROC curves on the test images; thin: seeds.",
     "metrics": "Metrics with 95 % intervals of redrawn patients.",
+    "reliability": "Shares of positives by probability; larger points: more test images.",
     "diversity": "Likeness of random pairs of training images with the finding.",
     "robustness": "Under attack, by its strength in grey levels of 255.",
 }
@@ -76,6 +77,9 @@ def _experiment(folder, rows, album, shows):
     compared = [row for row in rows if row["name"] == "comparison"]
     if compared:
         parts.append(_differences(compared, titles))
+    calibrated = [row for row in rows if row["name"] == "calibration"]
+    if calibrated:
+        parts.append(_calibration(calibrated, titles))
     attacked = [row for row in rows if row["name"] == "robustness"]
     if attacked:
         parts.append(_under_attack(attacked, titles))
@@ -240,6 +244,27 @@ def _difference(row):
     return markup.join(
         [markup.estimate(row), markup.Html(f' <span class="one">p {html.escape(p)}</span>')]
     )
+
+
+def _calibration(rows, titles):
+    names = ("ece", "ece_scaled", "brier", "brier_scaled", "temperature")
+    lines = [
+        [
+            _title(row["arm"], titles), row["finding"],
+            *("not defined" if row[name] is None else row[name] for name in names),
+            row["validation_share"], row["test_share"],
+        ]
+        for row in rows
+    ]  # fmt: skip
+    header = [
+        "arm", "finding", "ECE", "ECE, scaled", "Brier", "Brier, scaled", "temperature",
+        "positive in validation", "in test",
+    ]  # fmt: skip
+    note = (
+        "Scaled: by a temperature fitted on the arm's validation images. Where the share of "
+        "positives differs between training and test, probabilities are off by that alone."
+    )
+    return markup.table(header, lines, "Calibration on the test images", note)
 
 
 def _under_attack(rows, titles):

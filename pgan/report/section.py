@@ -10,6 +10,7 @@ from pgan.report import collect, markup, paper
 _NAMES = {
     "classifier": "classifier",
     "comparison": "classifier",
+    "calibration": "classifier",
     "robustness": "classifier",
     "robustness_comparison": "classifier",
     "diversity": "classifier",

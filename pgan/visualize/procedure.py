@@ -127,7 +127,7 @@ def _write_means(generator, wanted, drawn, path, kept, progress) -> list[dict[st
             f"\nGreen: where the finding acts in {wanted.phantoms} phantoms. Numbers: share of the "
             "maps in there\nover its share of the area, 1 by chance"
         )
-    limit = plots.scale(maps.difference)
+    limit = wanted.limit or plots.scale(maps.difference)
     sheet = path / "differences" / "mean.png"
     drawn.write_sheet(sheet, panels, pictures.SHEET_COLUMNS, title, limit)
     return table

@@ -1,0 +1,131 @@
+"""Calibration of an experiment's classifiers: tables and reliability curves from predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from classifier import calibration, predictions
+from pgan import results
+from pgan.plots import COLOURS, FONT_SIZE
+
+if TYPE_CHECKING:
+    from matplotlib import figure
+
+_NOTE = (
+    "ECE and Brier score of the test images, as they are and after dividing log odds by a "
+    "temperature that was fitted on the arm's validation images. Where the share of positives in "
+    "training and test differs, probabilities are off by that alone, and a temperature does not "
+    "mend it."
+)
+
+
+def rows(
+    found: Mapping[str, Sequence[predictions.Predictions]],
+    validation: Mapping[str, Sequence[predictions.Predictions]],
+) -> list[dict[str, Any]]:
+    """How far probabilities are from frequencies, means over the runs of each arm.
+
+    Args:
+        found: Predictions of test images by arm, one for each run.
+        validation: Those of validation images, in the same order.
+
+    Returns:
+        JSON rows for each arm and finding; values are None where a finding has no positives or no
+        negatives.
+    """
+    table = []
+    for arm, runs in found.items():
+        for k, finding in enumerate(runs[0].findings):
+            each = [
+                _values(run, held_out, k)
+                for run, held_out in zip(runs, validation[arm], strict=True)
+            ]
+            means = {name: float(np.mean([one[name] for one in each])) for name in each[0]}
+            table.append(
+                {
+                    "name": "calibration",
+                    "arm": arm,
+                    "finding": finding,
+                    **{name: None if np.isnan(v) else v for name, v in means.items()},
+                    "test_share": float(np.nanmean(runs[0].labels[:, k])),
+                    "validation_share": float(np.nanmean(validation[arm][0].labels[:, k])),
+                    "runs": len(runs),
+                }
+            )
+    return table
+
+
+def _values(run, held_out, k):
+    labels, scores = run.labels[:, k], run.scores[:, k]
+    temperature = calibration.fit_temperature(held_out.labels[:, k], held_out.scores[:, k])
+    scaled = calibration.apply_temperature(scores, temperature)
+    values = {"temperature": temperature}
+    for suffix, probabilities in (("", scores), ("_scaled", scaled)):
+        if np.isnan(probabilities).any():
+            error = brier = np.nan
+        else:
+            error = calibration.reliability(labels, probabilities).expected_error
+            brier = calibration.brier_score(labels, probabilities)
+        values |= {f"ece{suffix}": error, f"brier{suffix}": brier}
+    return values
+
+
+def markdown(table: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> str:
+    """A section of the report: the note and a table."""
+    names = ("ece", "ece_scaled", "brier", "brier_scaled", "temperature")
+    lines = [
+        [
+            titles[row["arm"]], row["finding"],
+            *("not defined" if row[name] is None else f"{row[name]:.3f}" for name in names),
+            f"{row['validation_share']:.2f}", f"{row['test_share']:.2f}",
+        ]
+        for row in table
+    ]  # fmt: skip
+    header = ["arm", "finding", "ECE", "scaled", "Brier", "scaled", "temperature"]
+    header += ["positive in validation", "in test"]
+    return f"## Calibration\n\n{_NOTE}\n\n{results.markdown_table(header, lines)}\n"
+
+
+def reliability_curves(
+    found: Mapping[str, Sequence[predictions.Predictions]], titles: Mapping[str, str]
+) -> figure.Figure:
+    """Draws observed frequencies against probabilities in 15 bins, a part for each finding.
+
+    Args:
+        found: Predictions of test images by arm; the bins hold those of all its runs.
+        titles: Of the arms.
+
+    Returns:
+        The figure; the size of a point grows with the images of its bin.
+    """
+    from matplotlib import figure, rc_context
+
+    findings = next(iter(found.values()))[0].findings
+    with rc_context({"font.size": FONT_SIZE, "axes.titlesize": FONT_SIZE + 1}):
+        columns = min(len(findings), 4)
+        count = -(-len(findings) // columns)
+        drawing = figure.Figure(
+            (max(3.0 * columns, 4.2), 3.2 * count), dpi=150, layout="constrained"
+        )
+        parts = np.atleast_1d(drawing.subplots(count, columns)).ravel()
+        for part in parts[len(findings) :]:
+            part.set_axis_off()
+        for part, (k, finding) in zip(parts, enumerate(findings), strict=False):
+            part.plot([0, 1], [0, 1], color="#999999", lw=0.8, ls=":")
+            for colour, (arm, runs) in zip(COLOURS, found.items(), strict=False):
+                curve = calibration.reliability(
+                    np.concatenate([run.labels[:, k] for run in runs]),
+                    np.concatenate([run.scores[:, k] for run in runs]),
+                )
+                sizes = 4 + 60 * curve.counts / max(curve.counts.sum(), 1)
+                part.plot(curve.predicted, curve.observed, color=colour, lw=1.0, label=titles[arm])
+                part.scatter(curve.predicted, curve.observed, s=sizes, color=colour)
+            part.set_title(finding)
+            part.set_xlabel("probability")
+            part.set_ylabel("share of positives")
+            part.set_aspect("equal")
+        parts[0].legend(frameon=False, fontsize=FONT_SIZE - 1, loc="upper left")
+        return drawing
