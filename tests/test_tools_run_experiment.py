@@ -151,6 +151,8 @@ def test_attacked_images_are_judged_by_all_arms_and_not_twice(
     assert attacked.about["attack"] == {"kind": "pgd", "epsilon": 32.0, "steps": 10}
     report = (output / "report.md").read_text()
     assert "### auc under pgd" in report and "### accuracy under fgsm" in report
+    plain = report.partition("## plain: ")[2].partition("##")[0]
+    assert f"{auc['plain', 'none', 0]:.3f}" in plain  # of the clean images
     assert (output / "robustness.png").stat().st_size > 5000
     # A missing file is made again, the others are kept.
     (output / "seed1/plain/attacks/pgd_32.npz").unlink()

@@ -70,13 +70,13 @@ SIZES = {
         experiments={
             "fig2": ("--test_images=1000", "--seeds=1,2,3,4,5"),
             "fig3": ("--images=1000", "--more_images=1000"),
+            "real_only": ("--images=4000", "--seeds=1"),
             "oversampling": ("--finding=Effusion", "--images=500", "--rare=20"),
+            "real_vs_synthetic": ("--finding=Cardiomegaly", "--images=250", "--rare=250"),
             "adversarial": (
                 "--finding=Effusion", "--images=250", "--rare=250", "--test_images=300",
                 "--attack_epsilon=4", "--attack_steps=5", "--seeds=1,2",
             ),
-            "real_vs_synthetic": ("--finding=Cardiomegaly", "--images=250", "--rare=250"),
-            "real_only": ("--images=4000", "--seeds=1"),
         },
         audit=("--nocontrol_generator",),
         federation=(
