@@ -1,5 +1,6 @@
 """Trains a classifier with Keras' fit, resumable after every epoch."""
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -159,8 +160,7 @@ def train(
         "about": about or {},
     }
     _check_folder(folder, facts)
-    strategy = distribute.make_strategy(settings.strategy)
-    with _Policy(settings.precision), strategy.scope():
+    with _Policy(settings.precision), _scope(settings.strategy):
         if (folder / _FINISHED).exists():
             return load(folder)
         classifier = model.Classifier(training.findings, settings)
@@ -295,6 +295,17 @@ def _check_folder(folder, facts):
             f"{folder} holds the training of another classifier (its training.json differs); give "
             "another --output, or the flags and records it was started with"
         )
+
+
+def _scope(strategy):
+    """Scope of a strategy; none for one device.
+
+    Within that of `OneDeviceStrategy` Keras fetches batches by an iterator with a tuner of its own,
+    which cannot be turned off (see `pgan.distribute.input_options`).
+    """
+    if strategy == "one_device":
+        return contextlib.nullcontext()
+    return distribute.make_strategy(strategy).scope()
 
 
 class _Policy:
