@@ -153,13 +153,19 @@ def test_exchange_of_predictions_equals_a_plain_loop():
     found = exchange.difference(exchanged)
     for b in range(6):
         moved = exchanged[units, b] == 1
-        arms = [
-            np.where(moved, second[:, 0], first[:, 0]),
-            np.where(moved, first[:, 0], second[:, 0]),
-        ]
+        arms, ranked = (
+            [np.where(moved, b, a), np.where(moved, a, b)]
+            for a, b in (
+                (first[:, 0], second[:, 0]),
+                (scipy_stats.rankdata(first), scipy_stats.rankdata(second)),
+            )
+        )
         cuts = [np.where(moved, 0.6, 0.4), np.where(moved, 0.4, 0.6)]
-        aucs = [metrics.roc_auc_score(labels[:, 0], arm) for arm in arms]
+        aucs = [metrics.roc_auc_score(labels[:, 0], arm) for arm in ranked]
         assert found[_AUC, 0, b] == pytest.approx(aucs[1] - aucs[0], abs=1e-12)
+        brier = [metrics.brier_score_loss(labels[:, 0], arm) for arm in arms]
+        i = resampling.METRICS.index("brier")
+        assert found[i, 0, b] == pytest.approx(brier[1] - brier[0], abs=1e-12)
         called = [arm >= cut for arm, cut in zip(arms, cuts, strict=True)]
         accuracy = [metrics.accuracy_score(labels[:, 0], call) for call in called]
         i = resampling.METRICS.index("accuracy")
@@ -176,6 +182,23 @@ def test_comparison_sees_an_effect_and_not_its_absence():
     same = resampling.compare(labels, [first], [first], patients, *arguments)
     assert same.p_value[_AUC, 0] == 1.0
     assert same.difference[_AUC, 0] == 0.0
+
+
+def test_p_values_of_ranking_do_not_depend_on_the_scale_of_the_scores():
+    labels, first, second, patients = _pair(4, 0.8)
+    labels[::7] = np.nan
+    none = ([np.array([np.nan])],) * 2
+    p_values = [
+        resampling.compare(
+            labels, [first], [other], patients, none, np.random.default_rng(1), 1, 999
+        ).p_value[:, 0]
+        for other in (second, second**4)
+    ]
+    for name in ("auc", "average_precision"):
+        i = resampling.METRICS.index(name)
+        assert p_values[0][i] == p_values[1][i] < 0.2
+    brier = resampling.METRICS.index("brier")
+    assert p_values[0][brier] != p_values[1][brier]
 
 
 @pytest.mark.slow
