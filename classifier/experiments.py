@@ -114,6 +114,7 @@ def _run(plan, inputs, output, on_model):
             folder = output / f"seed{seed}" / recipe.name
             if not _complete(folder, experiment):
                 _train_and_judge(plan, recipe, inputs, seed, test, findings, folder)
+                training.forget_models()
             found[recipe.name].append(predictions.load(folder / "predictions.npz"))
             folders[recipe.name].append(folder)
             on_model()

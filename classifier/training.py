@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import gc
 import json
 import logging
 import pathlib
@@ -273,6 +274,15 @@ def _write_sheet(training, settings, folder):
     rows = [np.clip(np.rint(row[..., 0]), 0, 255).astype(np.uint8) for row in rows]
     title = f"augmentation: {', '.join(settings.augment) or 'none'}"
     plots.image_grid(rows, names, title).save(folder / "augmented.png")
+
+
+def forget_models() -> None:
+    """Frees what Keras and TensorFlow keep of models that are not used any more.
+
+    Without it an experiment's memory grew by some 0.4 GB with every model.
+    """
+    tf.keras.backend.clear_session()
+    gc.collect()
 
 
 def predict(classifier: model.Classifier, table: image_table.ImageTable) -> np.ndarray:
