@@ -84,7 +84,8 @@ def table(
     Of several runs of one kind of classifier (seeds), values are means over the runs; intervals
     are about patients, for the classifiers as they were trained, and `seed_sd` tells how the runs
     differ. There is no interval where fewer than `FEWEST` patients have the finding or fewer do
-    not, or where all redraws are alike, as of a sensitivity of 1.
+    not, of a mean over findings with such a one, or where all redraws are alike, as of a
+    sensitivity of 1.
 
     Args:
         runs: Scores of one run or several on the same images.
@@ -155,7 +156,7 @@ def _enough(labels, patients) -> list[bool]:
     for k in range(labels.shape[1]):
         counts = [len(set(patients[labels[:, k] == value])) for value in (0, 1)]
         enough.append(min(counts) >= FEWEST)
-    return [*enough, len(set(patients)) >= 2 * FEWEST]
+    return [*enough, all(enough)]
 
 
 def _spread(each: np.ndarray) -> dict[str, Any]:

@@ -39,7 +39,8 @@ def text(
         f"over the seeds with 95 % intervals of {plan.effort.redraws:,} redraws of patients; "
         f"p values by {plan.effort.permutations:,} exchanges of patients' predictions, after "
         "Holm's correction over the findings of a metric, and not corrected for the number of "
-        "metrics and of pairs of arms. Nothing of this is given where fewer than "
+        "metrics, groups and pairs of arms (AUC and average precision: exchanges of the ranks that "
+        "images have with each classifier). Nothing of this is given where fewer than "
         f"{evaluation.FEWEST} patients have the finding or do not. Intervals and p values are "
         "about patients, for the classifiers as they were trained; how trainings differ is said "
         "beside them.\n",
@@ -111,5 +112,7 @@ def _seeds_text(rows):
 def _groups_text(rows):
     rows = [row for row in _main_rows(rows, "auc") if row["group"] != evaluation.ALL]
     lines = [[row["group"], f"{row['images']:,}", evaluation.cell(row)] for row in rows]
-    header = ["group", "images", "difference of the AUC"]
-    return f"{results.markdown_table(header, lines)}\n" if lines else ""
+    if not rows:
+        return ""
+    header = ["group", "images", f"difference of the AUC ({rows[0]['finding']})"]
+    return f"{results.markdown_table(header, lines)}\n"

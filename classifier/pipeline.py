@@ -1,5 +1,6 @@
 """Images of a table as batches for Keras: order, augmentation."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -104,10 +105,6 @@ class Batches:
             images = self._augment(images, training=True)
         return images, self._table.labels[numbers]
 
-    def on_epoch_end(self) -> None:
-        """Draws the order of the next epoch."""
-        self._begin(self._epoch + 1)
-
     def dataset(self) -> tf.data.Dataset:
         """The batches of an epoch, of the next one every time that it is gone through.
 
@@ -115,10 +112,13 @@ class Batches:
         """
         side, findings = self._table.resolution, len(self._table.findings)
 
+        epochs = itertools.count(self._epoch)
+
         def one_epoch():
+            # Keras takes as many batches as it counted and need not come to the end.
+            self._begin(next(epochs))
             for index in range(len(self)):
                 yield self[index]
-            self.on_epoch_end()
 
         signature = (
             tf.TensorSpec((self._size, side, side, 1), tf.float32),

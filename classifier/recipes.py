@@ -51,6 +51,8 @@ class Part:
             raise ValueError(f"a part needs images of each class it names, got {self.counts}")
         if not self.synthetic and len(self.source) != 1:
             raise ValueError(f"a part of real images has one source, got {self.source}")
+        if self.synthetic and self.repeat > 1:
+            raise ValueError("drawn images are not repeated: more can be drawn")
         if self.labels == ALIKE and set(self.counts) != {pool.ANY}:
             raise ValueError("images with label vectors of real ones are of any class")
 

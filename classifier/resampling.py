@@ -292,8 +292,8 @@ class Comparison:
             their mean. Of several runs of a kind, their mean.
         interval: Of the difference, by redraws of patients.
         each: The differences of the runs, float64 [runs, len(METRICS), L + 1].
-        p_value: Two-sided, of patients whose two sets of predictions were exchanged,
-            (k + 1) / (n + 1); NaN where a metric is not defined.
+        p_value: Two-sided, of patients whose two sets of predictions (for AUC and average
+            precision: ranks) were exchanged, (k + 1) / (n + 1); NaN where a metric is not defined.
         permutations: n.
     """
 
@@ -407,7 +407,7 @@ class _Exchange:
             (np.ones(len(twice)), (pooled_units, np.arange(len(twice)))), (2 * count, len(twice))
         )
         self._errors, self._known = (by_unit @ errors).T, (by_unit @ ~np.isnan(twice)).T
-        self._probabilities = scores.size == 0 or (scores.min() >= 0 and scores.max() <= 1)
+        self._probabilities = ((scores >= 0) & (scores <= 1)).all(axis=0)
 
     def difference(self, exchanged):
         """Exchanged float64 [patients, B], 1 where a patient's predictions are, to [M, L, B]."""
@@ -422,7 +422,6 @@ class _Exchange:
             brier = METRICS.index("brier")
             with np.errstate(invalid="ignore"):
                 values[brier] = (self._errors @ weights) / (self._known @ weights)
-            if not self._probabilities:
-                values[brier] = np.nan
+            values[brier] = np.where(self._probabilities[:, np.newaxis], values[brier], np.nan)
             arms.append(values)
         return arms[1] - arms[0]

@@ -19,6 +19,7 @@ from pgan import distribute, plots, run_folder
 _LOG = logging.getLogger(__name__)
 _FINISHED = "classifier.json"
 _BEST = "best.weights.h5"
+_RESUME = "resume"
 _SHEET = 8  # images of augmented.png
 
 
@@ -48,7 +49,7 @@ class _Progress(tf.keras.callbacks.Callback):
     def __init__(self, settings: config_lib.ClassifierConfig, folder: pathlib.Path):
         super().__init__()
         self._settings, self._folder = settings, folder
-        self._resume = folder / "resume"
+        self._resume = folder / _RESUME
         self.history: list[dict[str, float | None]] = []
         path = folder / "history.json"
         if path.exists():
@@ -106,7 +107,9 @@ class _Progress(tf.keras.callbacks.Callback):
             self._folder / "history.json", json.dumps(self.history, indent=1) + "\n"
         )
         for path in self._resume.iterdir():
-            if path.stem not in (f"epoch-{newest}", f"epoch-{self.best + 1}"):
+            if path.is_dir():  # of a write that was killed
+                shutil.rmtree(path)
+            elif path.stem not in (f"epoch-{newest}", f"epoch-{self.best + 1}"):
                 path.unlink()
         if self.over:
             self.model.stop_training = True
@@ -163,6 +166,7 @@ def train(
     _check_folder(folder, facts)
     with _Policy(settings.precision), _scope(settings.strategy):
         if (folder / _FINISHED).exists():
+            shutil.rmtree(folder / _RESUME, ignore_errors=True)
             return load(folder)
         classifier = model.Classifier(training.findings, settings)
         origin = model.load_initial_weights(classifier, settings)

@@ -144,10 +144,15 @@ def test_images(
         table = _real(experiment.test, inputs.local, fold, resolution, findings, seed)
     else:
         table = image_table.of_fold(inputs.local, fold, resolution, findings)
-    if experiment.test_classes:
-        pool = pool_lib.Pool.of_records(inputs.local, fold)
-        wanted = np.any([pool.members(word) for word in experiment.test_classes], axis=0)
-        table = table.select(np.flatnonzero(wanted))
+        if experiment.test_classes:
+            pool = pool_lib.Pool.of_records(inputs.local, fold)
+            wanted = np.any([pool.members(word) for word in experiment.test_classes], axis=0)
+            if not wanted.any():
+                raise ValueError(
+                    f"{inputs.local.path}, fold {fold}, has no image of "
+                    f"{' or '.join(experiment.test_classes)}"
+                )
+            table = table.select(np.flatnonzero(wanted))
     own = [image_table.Fold(inputs.local, name) for name in inputs.folds[:2]]
     table.require_no_patient_of(own, "the classifier")
     for site in inputs.sites.values():

@@ -11,7 +11,6 @@ import math
 from pgan import config
 
 FEDERATED, CENTRALIZED, SINGLE = "federated", "centralized", "single"
-DEFAULT_SEED = 1888  # known to all, so no secret can come from it
 ARMS = (FEDERATED, CENTRALIZED, SINGLE)
 SIZES = ("equal", "random")
 OPTIMIZERS = ("adam", "sgd")
@@ -62,7 +61,7 @@ class FederatedConfig(config.Config):
         0.1, "Share C of the clients that take part in a round, at least one."
     )
     rounds: int = config.option(300, "Rounds.", resume=True)
-    seed: int = config.option(DEFAULT_SEED, "Seed of weights, clients, sampling, noise and order.")
+    seed: int = config.option(1888, "Seed of weights, clients, sampling, noise and order.")
     # Local training.
     generator_steps: int = config.option(10, "Generator iterations E of a client in a round.")
     critic_steps: int = config.option(5, "Critic steps before each generator step.")

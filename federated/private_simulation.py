@@ -10,6 +10,7 @@ from federated import config, privacy
 _LOG = logging.getLogger(__name__)
 _FILE = "privacy.json"
 _SERVER = "rounds of the server"
+_LEAST_SECRET_SEED = 2**24
 
 
 class Spending:
@@ -52,11 +53,12 @@ class Spending:
                 "epsilon of clients is that of the global networks; losses and norms of single "
                 "clients in stats.jsonl have no noise"
             )
-            if settings.seed == config.DEFAULT_SEED:
+            if settings.seed < _LEAST_SECRET_SEED:
                 _LOG.warning(
-                    "--seed is the default, which all know, and so is who takes part in a round: "
-                    "epsilon of clients is counted as if all took part in every one; give a "
-                    "--seed that is a secret, and keep the run folder to yourself"
+                    "--seed can be guessed, and so can who takes part in a round: epsilon of "
+                    "clients is counted as if all took part in every one; give a random --seed of "
+                    "at least %d that is a secret, and keep the run folder to yourself",
+                    _LEAST_SECRET_SEED,
                 )
             else:
                 _LOG.warning(
@@ -105,8 +107,8 @@ class Spending:
             spent["privacy/delta"] = settings.dp_delta
         if settings.client_dp_noise_multiplier:
             done = self._ledger.answers(_SERVER)
-            # Who takes part is drawn from the seed; of a seed that all know nothing is hidden.
-            hidden = settings.seed != config.DEFAULT_SEED
+            # Who takes part is drawn from the seed; one that can be guessed hides nothing.
+            hidden = settings.seed >= _LEAST_SECRET_SEED
             per_round = self._per_round if hidden else len(self._sizes)
             arguments = settings.client_dp_noise_multiplier, len(self._sizes), per_round
             delta = settings.client_dp_delta

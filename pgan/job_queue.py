@@ -18,6 +18,8 @@ from pgan import run_folder
 
 _LOG = logging.getLogger(__name__)
 _POLL_SECONDS = 1.0
+_ASKED = ".asked.json"
+_FLAG_FILES = ("--flagfile=", "--train_flags=")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +71,8 @@ def run(
         raise ValueError(
             "the results that are there were asked for in another way: "
             + "; ".join(changes)
-            + ". Give another --output, or the flags that it was started with."
+            + ". Give another --output, or the flags that it was started with. "
+            f"({_asked_path(jobs[0]).parent}/*{_ASKED} say what was asked for.)"
         )
     waiting = [job for job in jobs if job.name not in done]
     failures: list[str] = []
@@ -145,13 +148,16 @@ def run_with_bar(jobs: Sequence[Job], at_a_time: int, title: str) -> None:
 
 def _asked(job):
     """What a job's command asks for: its arguments and the text of its flag files."""
-    arguments = list(job.command[2:])
-    files = [a.partition("=")[2] for a in arguments if a.startswith("--flagfile=")]
-    return {"arguments": arguments, "files": {f: pathlib.Path(f).read_text() for f in files}}
+    # Folders may be moved together: what lies beside the log is named from there.
+    root = str(job.log.parent.parent.absolute())
+    arguments = [argument.replace(root, "...") for argument in job.command[2:]]
+    files = [a.partition("=")[2] for a in job.command if a.startswith(_FLAG_FILES)]
+    texts = {f.replace(root, "..."): pathlib.Path(f).read_text() for f in files}
+    return {"arguments": arguments, "files": texts}
 
 
 def _asked_path(job):
-    return job.log.with_name(f"{job.log.name}.asked.json")
+    return job.log.with_name(f"{job.log.name}{_ASKED}")
 
 
 def _changes(job):

@@ -89,6 +89,13 @@ def test_results_of_another_command_are_not_taken_for_those_asked_for(tmp_path):
     flags.write_text("--rounds=4")
     with pytest.raises(ValueError, match="a.flags changed. Give another --output"):
         job_queue.run([job])
+    flags.write_text("--rounds=3")
+    moved = tmp_path.with_name(f"{tmp_path.name}_moved")
+    tmp_path.rename(moved)
+    there = [text.replace(str(tmp_path), str(moved)) for text in job.command]
+    log = moved / "logs/a.log"
+    job_queue.run([job_queue.Job("a", tuple(there), (moved / "a").exists, log)])
+    moved.rename(tmp_path)
     # What came to nothing may be asked for in another way.
     (tmp_path / "a").unlink()
     job_queue.run([other])

@@ -56,7 +56,8 @@ _MORE_IMAGES = flags.DEFINE_integer(
 _RARE = flags.DEFINE_integer("rare", 50, "Real training images with the finding.", 1)
 _TEST_IMAGES = flags.DEFINE_integer(
     "test_images", None, "Test images: fig2 6000, healthy to pneumonia 2:3; adversarial 1000, half "
-    "with the finding. The other experiments take the whole fold.", 2,
+    "with the finding. fig3 and real_only take the whole fold, oversampling and real_vs_synthetic "
+    "all its images of the finding and healthy ones.", 2,
 )  # fmt: skip
 _FINDING = flags.DEFINE_string(
     "finding", "Pneumonia", "Finding (oversampling, adversarial, real_vs_synthetic)."

@@ -11,9 +11,9 @@ command again continues, and a step that fails holds up only those that need it.
 experiments alone, with more and larger images. Logs are in <output>/logs.
 """
 
-import contextlib
 import json
 import pathlib
+import sys
 
 from absl import flags
 
@@ -80,8 +80,10 @@ def main() -> None:
         try:
             job_queue.run_with_bar(steps.jobs, _JOBS.value, f"study of size {_SIZE.value}")
         except RuntimeError:
-            with contextlib.suppress(ValueError):  # of what there is, if there is anything
-                _report(output)
+            try:
+                _report(output)  # of what there is
+            except (ValueError, OSError) as error:
+                print(f"There is no report: {error}", file=sys.stderr)
             raise
         _report(output)
 

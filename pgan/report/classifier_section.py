@@ -232,7 +232,8 @@ def _group_differences(rows, pairs, names, of):
     ]
     what = "mean over findings" if of == _MEAN else of
     header = ["group", "images", *names]
-    return markup.table(header, lines, f"Differences of the AUC by group of patients, {what}")
+    note = "p not corrected for the number of groups and pairs."
+    return markup.table(header, lines, f"Differences of the AUC by group of patients, {what}", note)
 
 
 def _difference(row):
