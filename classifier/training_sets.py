@@ -18,6 +18,8 @@ from pgan.data import labels as labels_lib
 from pgan.data import pool as pool_lib
 from pgan.data import quotas, record_set
 
+_OWN_ORDER = 1_000_000_007  # added to seeds
+
 
 @dataclasses.dataclass(frozen=True)
 class Site:
@@ -179,7 +181,9 @@ def _real(counts, records, fold, resolution, findings, seed):
     table = image_table.of_fold(records, fold, resolution, findings)
     pool = pool_lib.Pool.of_records(records, fold)
     try:
-        split = quotas.draw(pool, [quotas.Quota("drawn", dict(counts))], seed)
+        # Not in the order in which a split of the same seed took patients: where it took those with
+        # a finding first, for another fold, the first of the rest would be without it.
+        split = quotas.draw(pool, [quotas.Quota("drawn", dict(counts))], _OWN_ORDER + seed)
     except ValueError as error:
         raise ValueError(f"{records.path}, fold {fold}: {error}") from None
     place = {name: number for number, name in enumerate(table.image_ids)}
