@@ -110,7 +110,9 @@ def metric_bars(rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) ->
         )
         part.set_ylim(0, 1)
         part.set_title("mean over findings" if shown == evaluation.MEAN else shown, loc="left")
-        part.legend(frameon=False, ncols=len(titles), loc="lower center", bbox_to_anchor=(0.5, 1.0))
+        part.legend(
+            frameon=False, ncols=len(titles), loc="upper center", bbox_to_anchor=(0.5, -0.07)
+        )
         return drawing
 
 
