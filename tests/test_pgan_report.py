@@ -277,6 +277,17 @@ def test_rows_of_another_version_are_shown_as_they_are(tmp_path):
     assert "not as expected (KeyError" in text and "0.875" in text
 
 
+def test_sets_that_an_experiment_drew_are_one_row_for_each_generator(tmp_path):
+    for number, generator in enumerate(("a/1", "a/1", "b/1")):
+        folder = tmp_path / f"fig3/synthetic/set{number}"
+        folder.mkdir(parents=True)
+        content = {"origin": "synthetic", "num_records": 600, "encoding": {"32": "raw"}}
+        content["provenance"] = {"generator": generator}
+        (folder / "manifest.json").write_text(json.dumps(content))
+    text, _ = _page(tmp_path)
+    assert ">1,200<" in text and "set0" not in text and "set2" in text
+
+
 def test_a_deposit_lists_its_generators(tmp_path):
     card = {"resolution": 32, "findings": ["Mass"], "training_records": {"fold_size": 1384}}
     rows = [
@@ -284,7 +295,10 @@ def test_a_deposit_lists_its_generators(tmp_path):
         {"event": "rejected", "id": "a/x/1", "reasons": ["too far from real images"]},
         {"event": "refused", "site": "bonn", "reasons": ["its graph writes files"]},
     ]
+    # Its own measurements are in the ledger, and need not be on the page twice.
+    _write(tmp_path / "deposit/measured/x/1", [{"name": "odd", "value": 0.123456}])
     text, _ = _page(_write(tmp_path / "deposit", rows, "ledger.jsonl"))
+    assert "0.123456" not in text
     assert "1 generator submitted, 0 admitted; 1 more refused" in text
     assert "too far from real images" in text and "its graph writes files" in text
     assert ">1,384<" in text and "not as expected" not in text

@@ -158,6 +158,8 @@ def _walk(path: pathlib.Path) -> Iterator[pathlib.Path]:
     for place, folders, files in os.walk(path):
         if "saved_model.pb" in files:
             folders.clear()
+        if _LEDGER in files:  # has the numbers of what lies beneath it
+            folders.clear()
         folders[:] = sorted(name for name in folders if not _PASSED_OVER.fullmatch(name))
         yield pathlib.Path(place)
 

@@ -1,5 +1,6 @@
 """Record sets: images, patients and findings, by fold <table S3>."""
 
+import collections
 from collections.abc import Sequence
 
 from pgan.report import collect, markup, pictures, section
@@ -83,19 +84,24 @@ def _sizes(folds: dict, title: str) -> markup.Html:
 
 
 def _synthetic(folders: Sequence[collect.Folder]) -> list[markup.Html]:
-    rows = []
+    """A row for each folder and generator: an experiment draws dozens of sets."""
+    groups = collections.defaultdict(list)
     for folder in folders:
-        manifest = folder.facts["manifest.json"]
-        provenance = manifest.get("provenance", {})
-        trained = provenance.get("training_records", {})
-        sides = [int(side) for side in manifest.get("encoding", {})]
+        generator = folder.facts["manifest.json"].get("provenance", {}).get("generator")
+        groups[folder.name.rpartition("/")[0], generator].append(folder)
+    rows = []
+    for (parent, generator), sets in groups.items():
+        manifests = [folder.facts["manifest.json"] for folder in sets]
+        trained = manifests[0].get("provenance", {}).get("training_records", {})
+        sides = [int(side) for side in manifests[0].get("encoding", {})]
         rows.append(
             [
-                folder.name, manifest["num_records"], max(sides, default=None),
-                provenance.get("generator"), provenance.get("seed"),
+                sets[0].name if len(sets) == 1 else parent, len(sets),
+                sum(manifest["num_records"] for manifest in manifests),
+                max(sides, default=None), generator,
                 f"{trained.get('fold_size', 0):,} of {trained.get('name')}, {trained.get('fold')}"
                 if trained else None,
             ]
         )  # fmt: skip
-    header = ["record set", "images", "px", "generator", "seed", "generator trained on"]
+    header = ["folder", "record sets", "images", "px", "generator", "generator trained on"]
     return [markup.heading("Synthetic record sets"), markup.table(header, rows)]
