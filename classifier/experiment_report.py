@@ -1,17 +1,14 @@
 """The report of an experiment, in Markdown."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from classifier import evaluation, predictions
+from classifier import evaluation, experiment_plan, predictions
 from pgan import results
-
-if TYPE_CHECKING:
-    from classifier import experiments
 
 
 def text(
-    plan: "experiments.Plan",
+    plan: experiment_plan.Plan,
     rows: Sequence[Mapping[str, Any]],
     found: Mapping[str, Sequence[predictions.Predictions]],
 ) -> str:

@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 
 from classifier import (
+    calibration_plots,
     calibration_tables,
-    config,
     evaluation,
+    experiment_plan,
     experiment_report,
     image_table,
     plots,
     predictions,
-    recipes,
     robustness,
     training,
     training_diversity,
@@ -40,47 +40,11 @@ _SIMILARITY = "pair_similarity.json"
 _VALIDATION = "validation.npz"
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What is run.
-
-    Attributes:
-        experiment: Arms, test images, comparisons.
-        settings: Of the classifiers; their seed is that of the run.
-        seeds: One run of each arm for each.
-        real_validation: Whether all arms are validated on the whole real validation fold, as in
-            the paper; else each on a fifth as many images of its own recipe.
-        effort: How thoroughly is resampled.
-    """
-
-    experiment: recipes.Experiment
-    settings: config.ClassifierConfig
-    seeds: tuple[int, ...]
-    real_validation: bool
-    effort: evaluation.Effort
-
-    def describe(self, inputs: training_sets.Inputs) -> dict[str, Any]:
-        """JSON types that tell this run from another."""
-        return json.loads(
-            json.dumps(
-                {
-                    "experiment": dataclasses.asdict(self.experiment),
-                    "settings": {
-                        k: v for k, v in self.settings.to_dict().items() if k != "strategy"
-                    },
-                    "real_validation": self.real_validation,
-                    "local": inputs.local.fingerprint,
-                    "folds": inputs.folds,
-                    "generators": {
-                        role: site.generator.fingerprint for role, site in inputs.sites.items()
-                    },
-                }
-            )
-        )
-
-
 def run(
-    plan: Plan, inputs: training_sets.Inputs, output: pathlib.Path, on_model=lambda: None
+    plan: experiment_plan.Plan,
+    inputs: training_sets.Inputs,
+    output: pathlib.Path,
+    on_model=lambda: None,
 ) -> list[dict[str, Any]]:
     """Runs an experiment, or what is missing of it.
 
@@ -146,7 +110,7 @@ def _finish(plan, found, folders, output):
     calibrated = calibration_tables.rows(found, validation)
     rows += _with_facts(plan, calibrated)
     more = [calibration_tables.markdown(calibrated, titles)]
-    figures["reliability"] = calibration_tables.reliability_curves(found, titles)
+    figures["reliability"] = calibration_plots.reliability_curves(found, titles)
     if experiment.attacks:
         attacked = {arm: [f / "attacks" for f in own] for arm, own in folders.items()}
         own = robustness.rows(experiment, found, attacked, plan.effort)

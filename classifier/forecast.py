@@ -1,14 +1,9 @@
 """What an experiment would train and could show, before anything is trained."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from classifier import power, training_sets
+from classifier import experiment_plan, power, training_sets
 from pgan import results
-
-if TYPE_CHECKING:
-    from classifier import experiments
 
 # Two classifiers that judge the same images tend to err on the same ones. How much is not known
 # beforehand; 0.5 is a guess that is told with the numbers.
@@ -16,7 +11,7 @@ CORRELATION = 0.5
 
 
 def text(
-    plan: "experiments.Plan", inputs: training_sets.Inputs, auc: float, difference: float
+    plan: experiment_plan.Plan, inputs: training_sets.Inputs, auc: float, difference: float
 ) -> str:
     """Training images of each arm, models, and the differences that the test images can show.
 

@@ -152,7 +152,8 @@ def _asked(job):
     root = str(job.log.parent.parent.absolute())
     arguments = [argument.replace(root, "...") for argument in job.command[2:]]
     files = [a.partition("=")[2] for a in job.command if a.startswith(_FLAG_FILES)]
-    texts = {f.replace(root, "..."): pathlib.Path(f).read_text() for f in files}
+    there = [file for file in map(pathlib.Path, files) if file.is_file()]  # else the command tells
+    texts = {str(file).replace(root, "..."): file.read_text() for file in there}
     return {"arguments": arguments, "files": texts}
 
 

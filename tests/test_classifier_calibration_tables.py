@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from classifier import calibration, calibration_tables, predictions
+from classifier import calibration, calibration_plots, calibration_tables, predictions
 
 
 def _make(seed, too_sure, count=4000, name="Mass"):
@@ -38,7 +38,7 @@ def test_a_temperature_of_the_validation_images_mends_a_classifier_that_is_too_s
     assert alone["test_share"] == pytest.approx(first.labels.mean())
     titles = {"sure": "too sure", "right": "as it is"}
     assert "| too sure |" in calibration_tables.markdown([sure, right], titles)
-    drawing = calibration_tables.reliability_curves(found, titles)
+    drawing = calibration_plots.reliability_curves(found, titles)
     lines = [line for line in drawing.axes[0].lines if line.get_label() in titles.values()]
     pooled = np.concatenate([run.scores for run in found["sure"]])
     assert len(lines) == 2 and lines[0].get_xdata().min() < 0.07 < pooled.max()

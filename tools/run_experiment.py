@@ -160,10 +160,10 @@ def main() -> None:
     if not all(seed.isdigit() for seed in _SEEDS.value):
         raise ValueError(f"--seeds wants whole numbers such as 1,2,3; got {_SEEDS.value}")
     settings = _settings()
-    from classifier import evaluation, experiments
+    from classifier import evaluation, experiment_plan, experiments
 
     output = pathlib.Path(_OUTPUT.value)
-    plan = experiments.Plan(
+    plan = experiment_plan.Plan(
         _experiment(),
         settings,
         tuple(map(int, _SEEDS.value)),
