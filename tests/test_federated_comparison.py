@@ -107,6 +107,7 @@ def test_the_tool_reports_finished_runs_without_training(run_tool, finished_runs
     assert (finished_runs / "comparison.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_the_tool_sets_attacks_against_aggregators(run_tool, tmp_path, capsys):
     for attack, values in (("none", (2, 2.5)), ("sign_flip", (9, 3))):
         for aggregator, value in zip(("weighted_mean", "median"), values, strict=True):

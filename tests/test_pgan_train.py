@@ -68,7 +68,7 @@ def whole_run(settings, phantom_records, tmp_path_factory):
     return run_dir
 
 
-@pytest.mark.parametrize("looks", [3, 11])
+@pytest.mark.parametrize("looks", [3, pytest.param(11, marks=pytest.mark.slow)])
 def test_a_stopped_and_continued_run_is_bit_identical(
     looks, settings, phantom_records, whole_run, tmp_path
 ):

@@ -188,6 +188,7 @@ def short_control(monkeypatch):
     monkeypatch.setattr(overtrained, "training_config", short)
 
 
+@pytest.mark.slow
 def test_an_audit_fails_whose_control_was_missed(audit, honest, short_control, tmp_path):
     control = tmp_path / "control"
     more = (f"--overtrained_run={control}", "--control_kimg=0.64", "--sheets=0")
