@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from classifier import calibration, predictions
+from classifier import calibration, plots, predictions
 from pgan.plots import COLOURS, FONT_SIZE
 
 if TYPE_CHECKING:
@@ -26,20 +26,12 @@ def reliability_curves(
     Returns:
         The figure; the size of a point grows with the images of its bin.
     """
-    from matplotlib import figure, rc_context
+    from matplotlib import rc_context
 
     findings = next(iter(found.values()))[0].findings
     with rc_context({"font.size": FONT_SIZE, "axes.titlesize": FONT_SIZE + 1}):
-        columns = min(len(findings), 4)
-        count = -(-len(findings) // columns)
-        drawing = figure.Figure(
-            (max(3.0 * columns, 4.2), 3.2 * count), dpi=150, layout="constrained"
-        )
-        parts = np.atleast_1d(drawing.subplots(count, columns)).ravel()
-        for part in parts[len(findings) :]:
-            part.set_axis_off()
-        for part, (k, finding) in zip(parts, enumerate(findings), strict=False):
-            part.plot([0, 1], [0, 1], color="#999999", lw=0.8, ls=":")
+        drawing, parts = plots.parts_of_findings(findings)
+        for k, part in enumerate(parts):
             for colour, (arm, runs) in zip(COLOURS, found.items(), strict=False):
                 curve = calibration.reliability(
                     np.concatenate([run.labels[:, k] for run in runs]),
@@ -48,9 +40,7 @@ def reliability_curves(
                 sizes = 4 + 60 * curve.counts / max(curve.counts.sum(), 1)
                 part.plot(curve.predicted, curve.observed, color=colour, lw=1.0, label=titles[arm])
                 part.scatter(curve.predicted, curve.observed, s=sizes, color=colour)
-            part.set_title(finding)
             part.set_xlabel("probability")
             part.set_ylabel("share of positives")
-            part.set_aspect("equal")
         parts[0].legend(frameon=False, fontsize=FONT_SIZE - 1, loc="upper left")
         return drawing

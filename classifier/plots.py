@@ -20,6 +20,30 @@ _GRID = np.linspace(0.0, 1.0, 201)
 _BARS = ("auc", "accuracy", "sensitivity", "specificity", "ppv", "npv", "f1")
 
 
+def parts_of_findings(findings: Sequence[str]) -> tuple[figure.Figure, Sequence[Any]]:
+    """A figure with a square part for each finding, with its name and a dotted diagonal.
+
+    Args:
+        findings: Their names; up to four stand in a row.
+
+    Returns:
+        The figure and its parts (axes).
+    """
+    from matplotlib import figure
+
+    columns = min(len(findings), 4)
+    rows = -(-len(findings) // columns)
+    drawing = figure.Figure((max(3.0 * columns, 4.2), 3.2 * rows), dpi=150, layout="constrained")
+    parts = np.atleast_1d(drawing.subplots(rows, columns)).ravel()
+    for part in parts[len(findings) :]:
+        part.set_axis_off()
+    for part, finding in zip(parts, findings, strict=False):
+        part.plot([0, 1], [0, 1], color="#999999", lw=0.8, ls=":")
+        part.set_title(finding)
+        part.set_aspect("equal")
+    return drawing, parts[: len(findings)]
+
+
 def roc_curves(
     found: Mapping[str, Sequence[predictions.Predictions]], titles: Mapping[str, str]
 ) -> figure.Figure:
@@ -32,21 +56,12 @@ def roc_curves(
     Returns:
         The figure; the thick line is the mean sensitivity of the runs.
     """
-    from matplotlib import figure, rc_context
+    from matplotlib import rc_context
 
     findings = next(iter(found.values()))[0].findings
     with rc_context({"font.size": FONT_SIZE, "axes.titlesize": FONT_SIZE + 1}):
-        columns = min(len(findings), 4)
-        rows = -(-len(findings) // columns)
-        drawing = figure.Figure(
-            (max(3.0 * columns, 4.2), 3.2 * rows), dpi=150, layout="constrained"
-        )
-        parts = np.atleast_1d(drawing.subplots(rows, columns)).ravel()
-        for part in parts[len(findings) :]:
-            part.set_axis_off()
-        for k, finding in enumerate(findings):
-            part = parts[k]
-            part.plot([0, 1], [0, 1], color="#999999", lw=0.8, ls=":")
+        drawing, parts = parts_of_findings(findings)
+        for k, part in enumerate(parts):
             for colour, (arm, runs) in zip(COLOURS, found.items(), strict=False):
                 curves = []
                 for run in runs:
@@ -60,10 +75,8 @@ def roc_curves(
                     part.plot(
                         _GRID, np.mean(curves, axis=0), color=colour, lw=1.6, label=titles[arm]
                     )
-            part.set_title(finding)
             part.set_xlabel("1 - specificity")
             part.set_ylabel("sensitivity")
-            part.set_aspect("equal")
         if parts[0].get_legend_handles_labels()[0]:
             parts[0].legend(frameon=False, fontsize=FONT_SIZE - 1, loc="lower right")
         return drawing
