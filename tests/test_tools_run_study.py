@@ -115,10 +115,11 @@ def test_the_whole_study_runs_on_tiny_phantom_sites_with_densenet(run_tool, tmp_
         rows = results.read(folder / "results.jsonl")
         found = {row["arm"] for row in rows if row["name"] == "classifier"}
         assert len(found) == count
-        areas = [r for r in rows if (r["name"], r["metric"]) == ("classifier", "auc")]
+        areas = [r for r in rows if (r["name"], r.get("metric")) == ("classifier", "auc")]
         assert any(row["value"] is not None for row in areas)
         for row in areas:
-            assert row["value"] is None or 0 <= row["low"] <= row["value"] <= row["high"] <= 1
+            if row["low"] is not None:  # as of few patients
+                assert 0 <= row["low"] <= row["value"] <= row["high"] <= 1
         facts = json.loads(next(folder.glob("seed1/*/classifier.json")).read_text())
         assert facts["settings"]["resolution"] == 32 and facts["epochs"] == 1
         assert (folder / "report.md").stat().st_size > 500
