@@ -1,14 +1,17 @@
 """The clients of a simulation: parts of a record set by patient, and who takes part when."""
 
+import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from federated import batches, config, example_screening, private_critic
+from pgan import run_folder
 from pgan.data import clients as clients_lib
+from pgan.data import manifest, record_access, record_set, splits
 from pgan.data import pool as pool_lib
-from pgan.data import record_access, record_set, splits
 
 _SAMPLING, _SIZES = range(2)  # streams of random numbers below the seed
 
@@ -19,6 +22,7 @@ class Clients:
     Attributes:
         names: Of the clients, by number.
         sizes: Their images, by number.
+        fingerprint: Of who has which images.
     """
 
     def __init__(
@@ -46,6 +50,12 @@ class Clients:
         self._places = [np.asarray(places, np.int64) for places in members.values()]
         self.names = list(members)
         self.sizes = [len(places) for places in self._places]
+        ids = records.record_ids("all")
+        self._ids = [[ids[place] for place in places] for places in self._places]
+        self.fingerprint = manifest.sha256_of_lines(
+            f"{name} {manifest.fold_fingerprint(own)}"
+            for name, own in zip(self.names, self._ids, strict=True)
+        )
 
     def batches(
         self, number: int, round_number: int
@@ -77,6 +87,26 @@ class Clients:
             generator_labels=tf.constant(self._labels[places[drawn.generator.numpy()]]),
             num_examples=tf.constant(len(places)),
         )
+
+    def describe(self, records: record_set.RecordSet) -> dict[str, Any]:
+        """Identity of what the arm is trained on, as `run_folder.describe_records` has it.
+
+        The fold named is the single client's own or `train_fold`, of which the clients may have a
+        part: fold_size counts their images. Images from outside of it are named as a whole.
+
+        Args:
+            records: The clients' record set.
+        """
+        settings, fold = self._settings, self._settings.train_fold
+        if settings.client_split and len(self.names) == 1 and settings.arm == config.SINGLE:
+            fold = f"{settings.client_split}/{self.names[0]}"
+        training = dataclasses.replace(settings.train_config(), train_fold=fold)
+        facts = run_folder.describe_records(records, training)
+        everything = {one for own in self._ids for one in own}
+        if not everything <= set(records.record_ids(fold)):
+            facts["fold"] = f"{settings.client_split}/*"
+            facts["fold_fingerprint"] = manifest.fold_fingerprint(everything)
+        return {**facts, "fold_size": len(everything)}
 
     def sample(self, round_number: int) -> list[int]:
         """Numbers of the clients that take part in a round."""

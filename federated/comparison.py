@@ -10,6 +10,7 @@ import dataclasses
 import math
 import os
 import pathlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,9 @@ from scipy import stats
 from pgan import results, run_folder
 
 DISTANCE, CRITIC = "distance", "negative critic loss"
-METRICS = (DISTANCE, CRITIC)
+# Sees labels that are wrong, to which the distance of the images alone is blind.
+WITH_LABELS = "distance with labels"
+METRICS = (DISTANCE, WITH_LABELS, CRITIC)
 # Of a run: its last measurement, and its lowest. The lowest critic loss may be one of the first
 # rounds, where the critic has learnt nothing yet; it says something only beside the curve.
 SUMMARIES = ("final", "best")
@@ -27,6 +30,7 @@ CONFIDENCE = 0.95
 
 _CRITIC_NAME = "critic/negative_loss_held_out"
 _DISTANCE_ENDS = ("_to_held_out", "_to_train")  # the first that was measured
+_WITH_LABELS_NAME = r"labels/fjd\d+k?_\w+?(?<!_of_reals)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +113,12 @@ def read_run(folder: str | os.PathLike, variant: str, seed: int) -> Run:
         sorted(name for name in known if name.startswith("monitor/") and name.endswith(end))
         for end in _DISTANCE_ENDS
     ]
-    names = {DISTANCE: next((group[0] for group in found if group), ""), CRITIC: _CRITIC_NAME}
+    with_labels = sorted(name for name in known if re.fullmatch(_WITH_LABELS_NAME, name))
+    names = {
+        DISTANCE: next((group[0] for group in found if group), ""),
+        WITH_LABELS: with_labels[0] if with_labels else "",
+        CRITIC: _CRITIC_NAME,
+    }
     points = {
         metric: [(row["round"], float(row[name])) for row in rows if name in row]
         for metric, name in names.items()
@@ -157,6 +166,8 @@ def estimates(runs: Sequence[Run], baseline: str | None = None) -> list[Estimate
     variants = list(dict.fromkeys(run.variant for run in runs))
     table = []
     for metric in METRICS:
+        if not any(run.points[metric] for run in runs):
+            continue
         for kind in SUMMARIES:
             values = {
                 variant: {r.seed: r.summary(metric, kind) for r in runs if r.variant == variant}
@@ -170,6 +181,31 @@ def estimates(runs: Sequence[Run], baseline: str | None = None) -> list[Estimate
                     pairs = [values[variant][s] - values[baseline][s] for s in sorted(shared)]
                     table.append(_row(variant, baseline, metric, kind, pairs))
     return table
+
+
+def attack_table(runs: Sequence[Run], metric: str) -> str:
+    """Markdown table of attacks against aggregators.
+
+    Args:
+        runs: Whose variants are <attack>+<aggregator>.
+        metric: Of METRICS.
+
+    Returns:
+        A line for each attack, a column for each aggregator: the mean over the seeds of the last
+        measurement and, in brackets, the standard deviation.
+    """
+    cells: dict[tuple[str, str], list[float]] = {}
+    for run in runs:
+        attack, aggregator = run.variant.split("+")
+        cells.setdefault((attack, aggregator), []).append(run.summary(metric, "final"))
+    attacks, aggregators = (list(dict.fromkeys(part)) for part in zip(*cells, strict=True))
+
+    def cell(values):
+        mean, sd, *_ = estimate(values)
+        return f"{mean:.3g}" + ("" if math.isnan(sd) else f" ({sd:.2g})")
+
+    lines = [[attack, *[cell(cells[attack, one]) for one in aggregators]] for attack in attacks]
+    return results.markdown_table(["attack", *aggregators], lines)
 
 
 def _row(variant, baseline, metric, kind, values):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from federated import clients as clients_lib
 from federated import config, private_sites, quorum, remote_rounds, simulation, sites
 from pgan import run_folder, train
+from pgan.data import manifest
 
 _LOG = logging.getLogger(__name__)
 _SITES = "sites.json"
@@ -20,6 +21,7 @@ class RemoteClients:
     Attributes:
         names: Of the sites, by number.
         sizes: Their images, by number.
+        fingerprint: Of who has which images.
     """
 
     def __init__(self, settings: config.FederatedConfig, holdings: Sequence[sites.Holdings]):
@@ -27,6 +29,9 @@ class RemoteClients:
         self._settings = settings
         self.names = [h.site for h in holdings]
         self.sizes = [h.fold_size for h in holdings]
+        self.fingerprint = manifest.sha256_of_lines(
+            f"{h.site} {h.fold_fingerprint}" for h in holdings
+        )
 
     def batches(self, number: int, round_number: int) -> None:
         """None: a site reads its own images."""

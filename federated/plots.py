@@ -30,7 +30,8 @@ def variants(runs: Sequence[comparison.Run], title: str) -> figure.Figure:
 
     with rc_context({"font.size": FONT_SIZE, "axes.titlesize": FONT_SIZE + 1}):
         drawing = figure.Figure((8.4, 3.4), dpi=150, layout="constrained")
-        parts = dict(zip(comparison.METRICS, drawing.subplots(1, 2), strict=True))
+        shown = (comparison.DISTANCE, comparison.CRITIC)
+        parts = dict(zip(shown, drawing.subplots(1, 2), strict=True))
         names = list(dict.fromkeys(run.variant for run in runs))
         for metric, part in parts.items():
             for place, name in enumerate(names):
@@ -54,7 +55,7 @@ def variants(runs: Sequence[comparison.Run], title: str) -> figure.Figure:
                         lw=0,
                     )
             part.set_xlabel("round")
-        distance, critic = (parts[metric] for metric in comparison.METRICS)
+        distance, critic = (parts[metric] for metric in shown)
         distance.set_yscale("log")
         distance.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
         distance.yaxis.set_major_formatter("{x:g}")

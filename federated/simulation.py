@@ -93,13 +93,12 @@ def simulate(
     """
     clients = clients_lib.draw(settings, records)
     folder = run_folder.RunFolder(run_dir)
-    facts = run_folder.describe_records(records, settings.train_config())
     return run(
         settings,
         records,
         clients,
         folder,
-        facts,
+        clients.describe(records),
         _engine(settings, folder),
         init_from,
         show_progress,
@@ -182,6 +181,12 @@ def _engine(settings, folder):
 def _open(folder, settings, facts, clients):
     """Starts the run's folder, or checks that it is the same run."""
     path = folder.path / _CONFIG
+    federation = {
+        "arm": settings.arm,
+        "clients": len(clients.names),
+        "images": sum(clients.sizes),
+        "fingerprint": clients.fingerprint,
+    }
     if folder.exists and not path.exists():
         raise run_folder.ConfigurationMismatchError(
             f"{folder.path} holds a run of tools/train_pgan.py; give another --run_dir"
@@ -196,15 +201,16 @@ def _open(folder, settings, facts, clients):
                 + f"\nContinue it with --flagfile={folder.path / 'flags.txt'}, or start anew with "
                 "another --run_dir (--init_from takes over its weights)."
             )
+        if folder.read()[1]["federation"].get("fingerprint") != federation["fingerprint"]:
+            raise run_folder.ConfigurationMismatchError(
+                f"the clients of {folder.path} have other images than when its run began: put the "
+                "files of --client_split and --leave_out back, or give another --run_dir "
+                "(--init_from takes over its weights)"
+            )
     folder.path.mkdir(parents=True, exist_ok=True)
     # config.json, which makes the folder a run, comes last.
     run_folder.write_atomically(path, json.dumps(settings.to_dict(), indent=2) + "\n")
     training = settings.train_config()
-    federation = {
-        "arm": settings.arm,
-        "clients": len(clients.names),
-        "images": sum(clients.sizes),
-    }
     folder.open(training, {**facts, "federation": federation})
 
 
@@ -318,11 +324,11 @@ class _Training:
         shown = int(state.images_shown.numpy())
         every, done = self._settings.metric_every_rounds, number + 1
         distances, grid = {}, None
+        if every and self._has_reals:
+            values.update(self._critic_loss.measure())  # every round: it varies much
         if every and (done % every == 0 or done == self._settings.rounds):
-            if self._has_reals:
-                values.update(self._critic_loss.measure())
-                if self._settings.metric_images and self._distances.enabled:
-                    distances = self._distances.measure(shown)
+            if self._has_reals and self._settings.metric_images and self._distances.enabled:
+                distances = self._distances.measure(shown)
             grid = self._snapshots.draw_fakes(shown)
         elif alarms:
             grid = self._snapshots.draw_fakes(shown)  # for a person to look at
@@ -410,8 +416,11 @@ class _Training:
 
 
 def _check_labels(settings, records, clients):
-    """Labels of the images that the generator is checked by: of real ones, or one finding each."""
-    if records is None:
+    """Labels of the images that the generator is checked by: of real ones, or one finding each.
+
+    With privacy they are of no patient, so that neither an alarm nor going back tells of any.
+    """
+    if records is None or settings.dp_clip_norm:
         count = settings.network.num_labels
         return np.eye(count, dtype=np.float32)[np.arange(settings.check_images) % max(count, 1)]
     _, labels = clients.first_images(settings.check_images)

@@ -15,6 +15,7 @@ from pgan.data import record_reader, record_set
 from pgan.metrics import features, frechet, names
 
 FOLDER = "monitor"
+_LABELS = "labels"
 
 _BATCH = 16
 _SMALLEST = 16  # px
@@ -29,11 +30,15 @@ class Names:
         train: Synthetic images to reals of the training fold.
         held_out: Synthetic images to held-out reals, over fewer images where the fold is small.
         floor: Reals of the training fold to held-out reals, of the same count.
+        joint: Synthetic images with their labels to held-out reals with theirs.
+        joint_floor: The floor of that.
     """
 
     train: str
     held_out: str
     floor: str
+    joint: str
+    joint_floor: str
 
 
 class DistanceMonitor:
@@ -70,6 +75,7 @@ class DistanceMonitor:
         self._labels = records.condition_matrix(settings.train_fold)[: self._count]
         self._phase = None
         self._measured_at = None
+        self._floors: dict[str, float] | None = None
 
     @property
     def enabled(self) -> bool:
@@ -84,8 +90,13 @@ class DistanceMonitor:
             return f"{FOLDER}/{names.metric_name('fd', count, self._extractor)}_{kind}"
 
         small = self._held_out_count
+        joint = f"{_LABELS}/{names.metric_name('fjd', small, self._extractor)}"
         return Names(
-            key(self._count, "to_train"), key(small, "to_held_out"), key(small, "real_floor")
+            key(self._count, "to_train"),
+            key(small, "to_held_out"),
+            key(small, "real_floor"),
+            joint,
+            f"{joint}_of_reals",
         )
 
     @property
@@ -129,18 +140,31 @@ class DistanceMonitor:
         everything, first = frechet.Accumulator(), frechet.Accumulator()
         seen = 0
         for images in self._synthetic(images_shown):
-            found = self._extractor(images)
+            found = _with_labels(self._extractor(images), self._labels[seen : seen + len(images)])
             everything.add(found)
             first.add(found[: max(self._held_out_count - seen, 0)])
             seen += len(images)
         settings = self._settings
         train = self._reals(settings.train_fold, self._count)
-        values = {self.names.train: frechet.distance(everything.statistics(), train)}
+        length, labels = self._extractor.dimension, self._labels.shape[1]
+
+        def alone(one, other):
+            return frechet.distance(one.first(length), other.first(length))
+
+        values = {self.names.train: alone(everything.statistics(), train)}
         if self._held_out_count >= 2:
             held_out = self._reals(settings.held_out_fold, self._held_out_count)
-            floor = self._reals(settings.train_fold, self._held_out_count)
-            values[self.names.held_out] = frechet.distance(first.statistics(), held_out)
-            values[self.names.floor] = frechet.distance(floor, held_out)
+            synthetic = first.statistics()
+            values[self.names.held_out] = alone(synthetic, held_out)
+            if labels:
+                values[self.names.joint] = frechet.joint_distance(synthetic, held_out, labels)
+            if self._floors is None:
+                floor = self._reals(settings.train_fold, self._held_out_count)
+                self._floors = {self.names.floor: alone(floor, held_out)}
+                if labels:
+                    joint = frechet.joint_distance(floor, held_out, labels)
+                    self._floors[self.names.joint_floor] = joint
+            values.update(self._floors)
         return values
 
     def _synthetic(self, images_shown: int):
@@ -157,21 +181,24 @@ class DistanceMonitor:
             yield _enlarged(images, self._size)
 
     def _reals(self, fold: str, count: int) -> frechet.Statistics:
-        """Statistics of the fold's first images, from the cache if they are there."""
+        """Statistics of the fold's first images with labels, from the cache if they are there."""
         identity = [self._records.fold_fingerprint(fold), self._records.fingerprint, self._size]
-        identity += [count, self._extractor.facts]
+        identity += [count, self._extractor.facts, "with labels"]
         key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
         path = self._folder.path / FOLDER / f"reals_{key}.npz"
         if path.exists():
             with np.load(path) as saved:
                 return frechet.Statistics(saved["mean"], saved["covariance"], int(saved["count"]))
-        accumulator = frechet.Accumulator()
+        accumulator, labels = frechet.Accumulator(), self._records.condition_matrix(fold)[:count]
         batches = record_reader.evaluation_dataset(
             self._records, self._size, fold, _BATCH, limit=count
         )
+        done = 0
         for batch in batches:
             images = plots.to_uint8(batch["images"])[..., 0]
-            accumulator.add(self._extractor(_enlarged(images, self._size)))
+            found = self._extractor(_enlarged(images, self._size))
+            accumulator.add(_with_labels(found, labels[done : done + len(images)]))
+            done += len(images)
         found = accumulator.statistics()
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(path.stem + ".tmp.npz")
@@ -212,6 +239,11 @@ class DistanceMonitor:
             if not path.name.startswith(f"{source.name}."):
                 path.unlink()
         return True
+
+
+def _with_labels(found: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Features [N, D] and labels [N, L] as one [N, D + L]."""
+    return np.concatenate([found, labels], axis=1)
 
 
 def _enlarged(images: np.ndarray, size: int) -> np.ndarray:

@@ -28,6 +28,7 @@ class Synthetic:
             images that exist already, the first N.
         facts: JSON types that identify the source.
         trained_on: Fingerprint of the fold that the generator was trained on, if known.
+        trained_images: How many images of that fold it was trained on, if known.
         findings: Vocabulary of the labels; None if the images exist already.
         preparation: What was done to the images that the generator was trained on, see
             `RecordSet.preparation`; None if not known.
@@ -39,6 +40,7 @@ class Synthetic:
     draw: Callable[[np.ndarray, int], image_sets.Batches]
     facts: dict[str, Any]
     trained_on: str | None = None
+    trained_images: int | None = None
     findings: tuple[str, ...] | None = None
     preparation: dict[str, Any] | None = None
     images: image_sets.ImageSet | None = None
@@ -77,6 +79,7 @@ def from_run(run_dir: str, best: bool = False) -> Synthetic:
         draw,
         {"run": name, "images_shown": info.images_shown, "kept_as_best": info.best},
         info.records["fold_fingerprint"],
+        info.records["fold_size"],
         info.network.findings,
         info.records.get("preparation"),
     )
@@ -96,6 +99,7 @@ def from_export(path: str) -> Synthetic:
         draw,
         {"generator": generator.name, "generator_fingerprint": generator.fingerprint},
         generator.card["training_records"]["fold_fingerprint"],
+        generator.card["training_records"]["fold_size"],
         generator.findings,
         generator.card["training_records"].get("preparation"),
     )
@@ -128,6 +132,7 @@ def from_folder(path: str) -> Synthetic:
         draw,
         images.facts,
         made_of.get("fold_fingerprint"),
+        made_of.get("fold_size"),
         preparation=preparation,
         images=images,
     )

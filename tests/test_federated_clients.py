@@ -95,6 +95,29 @@ def test_stored_split(records):
     drawn = clients.draw(tiny_federations.settings(client_split="sites"), records)
     assert (drawn.names, drawn.sizes) == (["client_00", "client_01"], [9, 21])
     assert [set(ids) for ids in _ids(drawn, records)] == [set(v) for v in split.folds.values()]
+    facts = drawn.describe(records)
+    assert (facts["fold"], facts["fold_size"]) == ("train", 30)
+    single = tiny_federations.settings(client_split="sites", arm="single")
+    facts = clients.draw(single, records).describe(records)
+    assert (facts["fold"], facts["fold_size"]) == ("sites/client_00", 9)
+    assert facts["fold_fingerprint"] == records.fold_fingerprint("sites/client_00")
+
+
+def test_images_trained_on_are_those_of_the_arm(records):
+    def described(**changes):
+        return clients.draw(tiny_federations.settings(**changes), records).describe(records)
+
+    whole = described()
+    assert whole["fold_size"] == records.fold_size("train") == 42
+    assert whole["fold_fingerprint"] == records.fold_fingerprint("train")
+    assert described(arm="single")["fold_size"] < 42
+    assert described(images_per_client=5)["fold_size"] == 15
+    # A split of another fold has nothing to do with the training fold.
+    pool = pool_lib.Pool.of_records(records, "val")
+    splits.store(records, "others", client_draws.draw(pool, 2, 1))
+    other = described(client_split="others", held_out_fold="test")
+    assert other["fold"] == "others/*" and other["fold_size"] == records.fold_size("val")
+    assert other["fold_fingerprint"] == records.fold_fingerprint("val")
 
 
 @pytest.mark.parametrize(

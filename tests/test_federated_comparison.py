@@ -8,14 +8,22 @@ import tiny_runs
 from federated import comparison, plots
 from pgan import results, run_folder
 
-_NAMES = {comparison.DISTANCE: "monitor/fd8_to_held_out", comparison.CRITIC: "critic/x"}
+_NAMES = {
+    comparison.DISTANCE: "monitor/fd8_to_held_out",
+    comparison.WITH_LABELS: "labels/fjd8_fixed",
+    comparison.CRITIC: "critic/x",
+}
 
 
 def _run(variant, seed, *values):
     """A run with these distances, and a critic loss of a tenth of them."""
     distances = [(10 * (i + 1), value) for i, value in enumerate(values)]
     critic = [(number, value / 10) for number, value in distances]
-    points = {comparison.DISTANCE: distances, comparison.CRITIC: critic}
+    points = {
+        comparison.DISTANCE: distances,
+        comparison.WITH_LABELS: [(number, 2 * value) for number, value in distances],
+        comparison.CRITIC: critic,
+    }
     return comparison.Run(variant, seed, points, _NAMES)
 
 
@@ -46,11 +54,33 @@ def test_differences_are_paired_by_seed():
     assert (one.variant, one.baseline, one.seeds) == ("federated", "centralized", 3)
     assert (one.mean, one.sd) == pytest.approx((1.2, 0.1))
     assert (one.low, one.high) == pytest.approx((1.2 - 0.24841, 1.2 + 0.24841), abs=1e-4)
-    assert sum(not e.baseline for e in table) == 2 * 4
+    assert sum(not e.baseline for e in table) == 2 * 6
     assert "federated - centralized" in comparison.markdown(table)
     other = comparison.Run("a", 1, runs[0].points, {**_NAMES, comparison.DISTANCE: "monitor/z"})
     with pytest.raises(ValueError, match="measured different distances"):
         comparison.estimates([*runs, other])
+
+
+def test_attacks_stand_in_lines_and_aggregators_in_columns():
+    values = {"none+mean": (1.0, 3.0), "none+median": (2.0, 2.0), "noise+mean": (8.0, 9.0)}
+    runs = [
+        _run(variant, seed, 5.0, value)
+        for variant, own in {**values, "noise+median": (4.0, 4.0)}.items()
+        for seed, value in enumerate(own)
+    ]
+    table = comparison.attack_table(runs, comparison.DISTANCE).splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    assert cells[0] == ["attack", "mean", "median"]
+    assert cells[2:] == [["none", "2 (1.4)", "2 (0)"], ["noise", "8.5 (0.71)", "4 (0)"]]
+
+
+def test_what_no_run_measured_has_no_rows():
+    runs = [_run("single", seed, 1.0) for seed in (1, 2)]
+    for run in runs:
+        run.points[comparison.WITH_LABELS].clear()
+    assert {one.metric for one in comparison.estimates(runs)} == {
+        comparison.DISTANCE, comparison.CRITIC
+    }  # fmt: skip
 
 
 def test_figure_has_a_line_and_a_band_for_each_variant():
@@ -71,6 +101,8 @@ def _finished(folder, variant, seed, value, measured=True):
         row |= {
             "monitor/fd8_to_train": 99.0,
             "monitor/fd8_to_held_out": value,
+            "labels/fjd8_fixed": 2 * value,
+            "labels/fjd8_fixed_of_reals": 0.5,
             "critic/negative_loss_held_out": -value,
         }
     run_folder.RunFolder(path).append_stats(row)
@@ -102,7 +134,7 @@ def test_the_tool_reports_finished_runs_without_training(run_tool, finished_runs
         ("single", "centralized"): 5.5,
         ("single", "federated"): 4.0,
     }
-    assert len(rows) == 6 * 4
+    assert len(rows) == 6 * 6
     assert "federated - centralized" in capsys.readouterr().out
     assert (finished_runs / "comparison.png").stat().st_size > 10_000
 
@@ -117,7 +149,9 @@ def test_the_tool_sets_attacks_against_aggregators(run_tool, tmp_path, capsys):
         "--attacks=none,sign_flip", "--aggregators=weighted_mean,median",
     )  # fmt: skip
     assert run_tool("compare_federations", *arguments) == 0
-    assert "sign_flip+weighted_mean - none+weighted_mean" in capsys.readouterr().out
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["|", "sign_flip", "|", "9", "|", "3", "|"] in lines
+    assert ["|", "sign_flip", "|", "18", "|", "6", "|"] in lines  # with labels
     means = {
         row["variant"]: row["mean"]
         for row in results.read(tmp_path / "results.jsonl")

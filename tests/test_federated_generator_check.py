@@ -9,7 +9,7 @@ import tensorflow as tf
 import tiny_federations
 import tiny_records
 
-from federated import generator_check, rounds, server, simulation
+from federated import clients, generator_check, rounds, server, simulation
 from pgan import checkpoints, run_folder
 
 
@@ -125,3 +125,18 @@ def test_a_distance_that_jumps_goes_back_to_the_best(records, tmp_path):
     reader = tf.train.load_checkpoint(str(first.with_suffix("")))
     for name, value in reverted.items():
         np.testing.assert_array_equal(reader.get_tensor(name), value)
+
+
+def test_with_privacy_it_is_drawn_for_no_patients_labels(records):
+    members = {"client_00": range(10)}
+    for chosen, own in (
+        (tiny_federations.settings(), True),
+        (tiny_federations.private_settings(), False),
+    ):
+        labels = simulation._check_labels(
+            chosen, records, clients.Clients(chosen, records, members)
+        )
+        real = records.condition_matrix("all")[:10]
+        assert np.array_equal(labels[:10], real) == own
+        if not own:
+            assert (labels.sum(axis=1) == 1).all() and (labels.sum(axis=0) > 0).all()

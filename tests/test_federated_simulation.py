@@ -11,7 +11,7 @@ import tiny_federations
 import tiny_records
 
 from federated import config, local, rounds, server, simulation
-from pgan import checkpoints, run_folder, train
+from pgan import checkpoints, run_folder, synthesis, train
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,8 @@ def test_what_the_folder_holds(records, tmp_path):
         assert row["discriminator/wasserstein"] == pytest.approx(mean, rel=1e-5, abs=1e-6)
     measured = [name for name in rows[1] if name not in rows[0]]
     assert set(rows[2]) == set(rows[1])
-    assert {"critic/negative_loss_train", "critic/negative_loss_held_out"} <= set(measured)
+    critic = {"critic/negative_loss_train", "critic/negative_loss_held_out"}
+    assert all(critic <= set(row) for row in rows)
     assert any(name.startswith("monitor/") for name in measured)
     assert (tmp_path / "run/checkpoints/best/best.json").exists()
     assert list((tmp_path / "run").glob("fakes*.png")) and (tmp_path / "run/reals.png").exists()
@@ -123,11 +124,40 @@ def test_the_generator_is_read_like_any_other(records, tmp_path):
     assert "withstands nothing" in (tmp_path / "run/log.txt").read_text()
     generator, info = checkpoints.load_generator(str(tmp_path / "run"))
     assert (info.finished, info.alpha, info.resolution) == (True, None, 8)
-    assert info.records["federation"] == {"arm": "federated", "clients": 3, "images": 42}
+    federation = info.records["federation"]
+    assert len(federation.pop("fingerprint")) == 64
+    assert federation == {"arm": "federated", "clients": 3, "images": 42}
     before = local.LocalTrainer(tiny_federations.settings()).generator.active_variables(3, False)
     after = generator.active_variables(3, False)
     moved = [np.abs(a - b).max() for a, b in zip(before, after, strict=True)]
     assert min(moved) > 0
+
+
+def test_the_generator_is_exported_like_any_other(records, tmp_path, run_tool, capsys):
+    _simulate(records, tmp_path / "run", arm="single", rounds=1)
+    arguments = (f"--run_dir={tmp_path / 'run'}", f"--output={tmp_path / 'exports'}")
+    assert run_tool("export_generator", *arguments, "--name=united") == 0, capsys.readouterr().err
+    drawn = synthesis.load(str(tmp_path / "exports/united/1"))
+    labels = np.eye(2, dtype=np.float32)
+    pixels = np.stack(list(drawn.stream(labels, np.array([5, 5]), np.arange(2))))
+    assert pixels.shape == (2, 8, 8) and pixels.dtype == np.uint8
+    trained_on = drawn.card["training_records"]
+    (row,) = run_folder.RunFolder(tmp_path / "run").read_stats()
+    assert trained_on["fold_size"] == trained_on["federation"]["images"]
+    assert trained_on["fold_size"] == row["clients"][0]["examples"] < 42
+
+
+def test_other_images_of_the_clients_are_refused(records, tmp_path):
+    unwanted = tmp_path / "unwanted.csv"
+    ids = records.record_ids("train")
+    unwanted.write_text(f"image_id\n{ids[0]}\n")
+    changes = {"leave_out": str(unwanted)}
+    _simulate(records, tmp_path / "run", rounds=1, **changes)
+    unwanted.write_text(f"image_id\n{ids[0]}\n{ids[1]}\n")
+    with pytest.raises(run_folder.ConfigurationMismatchError, match="other images than when"):
+        _simulate(records, tmp_path / "run", rounds=2, **changes)
+    unwanted.write_text(f"image_id\n{ids[0]}\n")
+    assert _simulate(records, tmp_path / "run", rounds=2, **changes).rounds_run == 1
 
 
 def test_arms_start_alike_and_can_start_from_a_run(records, tmp_path):

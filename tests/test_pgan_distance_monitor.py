@@ -1,11 +1,21 @@
 import dataclasses
 import json
 import shutil
+from unittest import mock
 
 import numpy as np
 import pytest
 
-from pgan import checkpoints, config, distance_monitor, run_folder, schedule, train, training_step
+from pgan import (
+    checkpoints,
+    config,
+    distance_monitor,
+    plots,
+    run_folder,
+    schedule,
+    train,
+    training_step,
+)
 from pgan.data import record_reader
 from pgan.metrics import features, frechet
 
@@ -54,6 +64,8 @@ def test_names_hold_counts_and_features(settings, phantom_records, tmp_path):
             "monitor/fd20_fixed_to_train",
             f"monitor/fd{held_out}_fixed_to_held_out",
             f"monitor/fd{held_out}_fixed_real_floor",
+            f"labels/fjd{held_out}_fixed",
+            f"labels/fjd{held_out}_fixed_of_reals",
         )
     )
     alone = dataclasses.replace(settings, held_out_fold="")
@@ -84,12 +96,35 @@ def test_values_are_those_of_the_images(settings, phantom_records, tmp_path):
         ),
         monitor.names.floor: (reals("train", held_out), reals("val", held_out)),
     }  # fmt: skip
-    assert values.keys() == expected.keys()
+    joint = {monitor.names.joint, monitor.names.joint_floor}
+    assert values.keys() == expected.keys() | joint
+    assert all(values[name] > 0 for name in joint)
     for name, pair in expected.items():
         assert values[name] == pytest.approx(frechet.distance(*pair), rel=1e-6), name
     assert len(list((tmp_path / "monitor").glob("reals_*.npz"))) == 3
     # The second time reads the cache, and the images are the same.
     assert monitor.measure(32) == pytest.approx(values, rel=1e-12)
+
+
+def test_labels_that_are_wrong_show_in_the_joint_distance_only(settings, phantom_records, tmp_path):
+    """Real images in the place of synthetic ones, with the labels of other ones."""
+    # The small folds for held-out images have hardly a finding.
+    folds = dataclasses.replace(settings, train_fold="all", held_out_fold="train")
+    monitor = make(folds, phantom_records, tmp_path)
+    monitor.enter(schedule.build(settings.schedule, 8).phases[0])
+    batches = record_reader.evaluation_dataset(phantom_records, 8, "all", 20, limit=20)
+    [images] = [plots.to_uint8(batch["images"])[..., 0] for batch in batches]
+    enlarged = images.repeat(2, 1).repeat(2, 2)
+    with mock.patch.object(monitor, "_synthetic", lambda _: [enlarged]):
+        right = monitor.measure(16)
+        monitor._labels = 1 - monitor._labels
+        wrong = monitor.measure(32)
+    names = monitor.names
+    assert right[names.train] == pytest.approx(0, abs=1e-9)
+    for name in (names.train, names.held_out):
+        assert wrong[name] == pytest.approx(right[name], rel=1e-9, abs=1e-9)
+    assert wrong[names.joint] > 2 * right[names.joint]
+    assert right[names.joint] == pytest.approx(right[names.joint_floor], rel=1e-9)
 
 
 def test_when_it_is_due(settings, phantom_records, tmp_path):

@@ -99,3 +99,27 @@ def test_bad_input_is_refused():
         accumulator.add(np.zeros((2, 4)))
     with pytest.raises(ValueError, match="same extractor"):
         frechet.distance(_gaussian([0], [1]), _gaussian([0, 0], [1, 1]))
+
+
+def test_joint_distance_by_hand():
+    """Independent entries: a label of variance 4 and mean 0, so half as long as the feature."""
+    real = frechet.Statistics(np.array([0.0, 0.0]), np.diag([16.0, 4.0]), 10)
+    moved = frechet.Statistics(np.array([1.0, 3.0]), np.diag([16.0, 4.0]), 10)
+    # The label is doubled: 1^2 + (2 * 3)^2.
+    assert frechet.joint_distance(moved, real, 1) == pytest.approx(37)
+    silent = frechet.Statistics(np.array([0.0, 0.0]), np.diag([16.0, 0.0]), 10)
+    assert frechet.joint_distance(moved, silent, 1) == pytest.approx(1)
+
+
+def test_joint_distance_sees_labels_that_belong_to_other_images():
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 2, (4000, 1)).astype(float)
+    features = generator.standard_normal((4000, 3)) + labels
+    right = frechet.statistics(np.hstack([features, labels]))
+    wrong = frechet.statistics(np.hstack([features, 1 - labels]))
+    assert frechet.distance(right.first(3), wrong.first(3)) == pytest.approx(0, abs=1e-9)
+    # E of |shift|^2 over the labels, 3, is what it approaches for labels of much weight.
+    assert 1 < frechet.joint_distance(wrong, right, 1) < 4
+    assert frechet.joint_distance(right, right, 1) == pytest.approx(0, abs=1e-9)
+    with pytest.raises(ValueError, match="cannot be compared"):
+        frechet.joint_distance(right.first(3), right, 1)

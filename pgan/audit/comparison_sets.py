@@ -1,6 +1,7 @@
 """What an audit compares: synthetic images, and real ones that were trained on or not."""
 
 import dataclasses
+import logging
 import os
 import pathlib
 from typing import Any
@@ -11,6 +12,8 @@ from pgan import image_sources
 from pgan.audit import copy_criterion, image_store, membership
 from pgan.data import record_set, splits
 from pgan.search import block_store
+
+_LOG = logging.getLogger(__name__)
 
 VERSION = 1  # Raise whenever a change alters what an audit finds.
 LARGEST_DEFAULT = 256  # px
@@ -163,6 +166,16 @@ def check(
         hint = f"give --train_fold={known[0]}" if known else "give the --records of its training"
         raise ValueError(
             f"{source.name} was not trained on the fold {train!r} of {records.name}; {hint}"
+        )
+    size, used = records.fold_size(train), source.trained_images
+    if seen is not None and used is not None and used < size:
+        _LOG.warning(
+            "%s was trained on %d of the %d images of the fold %r. The others pass for training "
+            "images here: copies are found all the same, but membership looks weaker than it is",
+            source.name,
+            used,
+            size,
+            train,
         )
     splits.check_disjoint((records, held_out), (records, train))
     for fold in (train, held_out):

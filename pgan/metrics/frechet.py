@@ -10,6 +10,7 @@ over the same counts compare.
 """
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -30,6 +31,10 @@ class Statistics:
     mean: np.ndarray
     covariance: np.ndarray
     count: int
+
+    def first(self, entries: int) -> "Statistics":
+        """Statistics of the first entries of the features alone."""
+        return Statistics(self.mean[:entries], self.covariance[:entries, :entries], self.count)
 
 
 class Accumulator:
@@ -131,3 +136,35 @@ def distance(a: Statistics, b: Statistics) -> float:
             "the covariances are not positive semidefinite"
         )
     return max(result, 0.0)
+
+
+def joint_distance(a: Statistics, reference: Statistics, labels: int) -> float:
+    """Frechet joint distance: of images together with the labels that they should show.
+
+    It sees images that are good but have nothing to do with their labels, which the distance of
+    the images alone cannot (DeVries et al. 2019, https://arxiv.org/abs/1907.08175). Labels are
+    multiplied so that they are as long as the features; lengths are root mean squares over the
+    reference, where the paper has means.
+
+    Args:
+        a: Statistics of vectors of features and, at their end, labels.
+        reference: The same of real images.
+        labels: Entries that are labels, at least 1.
+
+    Returns:
+        The distance; that of the features alone if no label occurs in the reference.
+
+    Raises:
+        ValueError, ArithmeticError: As `distance`.
+    """
+    square = np.diag(reference.covariance) + reference.mean**2
+    of_labels = square[-labels:].sum()
+    scale = np.ones(len(square))
+    scale[-labels:] = math.sqrt(square[:-labels].sum() / of_labels) if of_labels else 0.0
+
+    def scaled(one):
+        if len(one.mean) != len(scale):
+            return one  # `distance` says what is wrong
+        return Statistics(one.mean * scale, one.covariance * np.outer(scale, scale), one.count)
+
+    return distance(scaled(a), scaled(reference))
