@@ -1,9 +1,10 @@
 """Asking sites that may be down, slow, restarted or stopped, until enough of them have answered.
 
-Nothing here knows how a site is reached. A round asks all its sites at once; when each has answered
-or failed, and fewer have answered than the quorum wants, those that failed are asked again for the
-same round, and what the others returned is kept. What a site returns is a function of the seed and
-the round, so nothing depends on when it was asked.
+Nothing here knows how a site is reached. A round asks all its sites at once. One that fails is
+asked again for the same round while others still work, as long as fewer have answered than the
+quorum wants; with the quorum reached, those that work are waited for and no one is asked again.
+What a site returns is a function of the seed and the round, so nothing depends on when it was
+asked.
 """
 
 import dataclasses
@@ -104,72 +105,99 @@ def gather(
         Exception: Whatever else `ask` raises.
     """
     needed = math.ceil(settings.quorum * len(sites) - 1e-9)
+    calls = _Calls(ask, sites)
     answers: dict[int, R] = {}
     reasons: dict[int, str] = {}
-    began, said = time.monotonic(), None
+    refused: set[int] = set()  # are not asked again
+    again: dict[int, float] = {}  # when the others that failed are asked next
+    began, said = time.monotonic(), set()
+    for k in range(len(sites)):
+        calls.start(k)
     while True:
-        waiting = [k for k in range(len(sites)) if k not in answers]
-        failed, refused = [], 0
-        for k, answer, error in _ask_all(ask, sites, waiting):
+        for k, answer, error in calls.ended(_LOOK_SECONDS):
             if error is None:
                 answers[k] = answer
             elif not isinstance(error, SiteError):
                 raise error
             else:
-                failed.append(k)
-                refused += isinstance(error, SiteRefusalError)
+                if isinstance(error, SiteRefusalError):
+                    refused.add(k)
+                else:
+                    again[k] = time.monotonic() + settings.retry_seconds
                 if reasons.get(k) != str(error):  # not again with every attempt
                     _LOG.warning("%s: %s: %s", what, name(sites[k]), error)
                 reasons[k] = str(error)
-        names = ", ".join(name(sites[k]) for k in sorted(failed))
-        if len(answers) >= needed:
+        reached = len(answers) >= needed
+        hopeless = len(sites) - len(refused) < needed
+        late = time.monotonic() - began >= settings.patience
+        if not (reached or hopeless or late or stopped()):
+            failing = reasons.keys() - answers.keys() - refused
+            if failing and failing != said:
+                names = ", ".join(name(sites[k]) for k in sorted(failing))
+                _LOG.info("%s: %s asked again every %g s", what, names, settings.retry_seconds)
+                said = failing
+            for k in [k for k, moment in again.items() if moment <= time.monotonic()]:
+                del again[k]
+                calls.start(k)
+            continue
+        if calls.running:  # what they return may be all that is wanted, and may have cost a budget
+            continue
+        failed = sorted(refused | again.keys())
+        missing = "; ".join(f"{name(sites[k])}: {reasons[k]}" for k in failed)
+        if reached:
             if failed:
+                names = ", ".join(name(sites[k]) for k in failed)
                 _LOG.warning("%s goes on without %s", what, names)
             elif reasons:
                 _LOG.info("%s: all have answered now", what)
             return [answers[k] for k in sorted(answers)]
-        if len(sites) - refused < needed:
+        if hopeless:
             raise QuorumError(
-                f"{what}: only {len(sites) - refused} of {needed} wanted can answer. Missing: "
-                + "; ".join(f"{name(sites[k])}: {reasons[k]}" for k in sorted(failed))
-                + ". A lower --quorum goes on without them"
+                f"{what}: only {len(sites) - len(refused)} of {needed} wanted can answer. Missing: "
+                f"{missing}. A lower --quorum goes on without them"
             )
-        if time.monotonic() - began >= settings.patience:
+        if late:
             raise QuorumError(
                 f"{what}: only {len(answers)} of {needed} wanted answers after "
-                f"{settings.patience:g} s. Missing: "
-                + "; ".join(f"{name(sites[k])}: {reasons[k]}" for k in sorted(failed))
-                + ". The same command continues when they are back; a lower --quorum goes on "
-                "without them"
+                f"{settings.patience:g} s. Missing: {missing}. The same command continues when "
+                "they are back; a lower --quorum goes on without them"
             )
-        if names != said:
-            _LOG.info("%s: %s asked again every %g s", what, names, settings.retry_seconds)
-            said = names
-        _sleep(settings.retry_seconds, stopped)
+        raise StoppedError
 
 
-def _ask_all(ask, sites, waiting):
-    """Yields (place, answer, error) of the sites that are waited for, as they come."""
-    outcomes = queue.SimpleQueue()
+class _Calls:
+    """Calls to sites, each in a thread of its own.
 
-    def run(k):
+    The threads are daemons, so that a program that is ended does not wait for a site that is
+    stopped.
+
+    Attributes:
+        running: Number of calls that have not ended.
+    """
+
+    def __init__(self, ask, sites):
+        self._ask, self._sites = ask, sites
+        self._outcomes = queue.SimpleQueue()
+        self.running = 0
+
+    def start(self, k):
+        """Calls the site of this place."""
+        self.running += 1
+        threading.Thread(target=self._run, args=(k,), daemon=True).start()
+
+    def _run(self, k):
         try:
-            outcomes.put((k, ask(sites[k]), None))
+            self._outcomes.put((k, self._ask(self._sites[k]), None))
         except Exception as error:
-            outcomes.put((k, None, error))
+            self._outcomes.put((k, None, error))
 
-    # Daemons, so that a program that is ended does not wait for a site that is stopped.
-    for k in waiting:
-        threading.Thread(target=run, args=(k,), daemon=True).start()
-    for _ in waiting:
-        yield outcomes.get()
-
-
-def _sleep(seconds, stopped):
-    until = time.monotonic() + seconds
-    while not stopped():
-        left = until - time.monotonic()
-        if left <= 0:
+    def ended(self, seconds):
+        """Yields (place, answer, error) of those that end within some seconds."""
+        try:
+            yield self._outcomes.get(timeout=seconds)
+            self.running -= 1
+            while True:
+                yield self._outcomes.get_nowait()
+                self.running -= 1
+        except queue.Empty:
             return
-        time.sleep(min(left, _LOOK_SECONDS))
-    raise StoppedError

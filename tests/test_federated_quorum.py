@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 
 import pytest
 
@@ -49,9 +50,41 @@ def test_who_failed_is_asked_again_and_named(caplog):
 
 def test_a_quorum_goes_on_without_the_rest(caplog):
     sites = _Sites(b=9)
-    answers = quorum.gather(sites.ask, ["a", "b", "c"], _times(quorum=2 / 3), "round 4")
+    times = _times(quorum=2 / 3, retry_seconds=600.0)
+    answers = quorum.gather(sites.ask, ["a", "b", "c"], times, "round 4")
     assert answers == ["A", "C"] and sites.asked.count("b") == 1
     assert "round 4 goes on without b" in caplog.text
+
+
+def test_a_slow_site_does_not_hold_up_the_asking_of_others():
+    """The slow one only ends when the one that failed has been asked again."""
+    recovered, tries = threading.Event(), []
+
+    def ask(name):
+        if name == "slow":
+            assert recovered.wait(30)
+        else:
+            tries.append(name)
+            if len(tries) < 3:
+                raise quorum.SiteError("it is down")
+            recovered.set()
+        return name
+
+    assert quorum.gather(ask, ["slow", "down"], _times(), "round 4") == ["slow", "down"]
+    assert len(tries) == 3
+
+
+def test_an_answer_that_is_on_its_way_is_not_given_up():
+    """Neither by a stop nor by patience: it may complete the quorum, and may have cost a budget."""
+    begun = threading.Event()
+
+    def ask(name):
+        begun.set()
+        time.sleep(0.5)
+        return name
+
+    times = _times(patience=0.0)
+    assert quorum.gather(ask, ["a"], times, "round 4", stopped=begun.is_set) == ["a"]
 
 
 def test_patience_ends_with_who_was_missing():

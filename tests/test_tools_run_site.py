@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sys
 
 import pytest
 import remote_sites
@@ -42,6 +43,13 @@ def test_root_is_refused(run_tool, phantom_records, capsys):
     assert _run(run_tool, phantom_records, "--noallow_root") == 1
     error = capsys.readouterr().err
     assert "must not be root" in error and "sudo -u USER python" in error
+
+
+def test_without_tff_it_says_what_to_install(run_tool, phantom_records, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_federated", None)
+    monkeypatch.delitem(sys.modules, "federated.tff_workers", raising=False)
+    assert _run(run_tool, phantom_records, f"--port={remote_sites.free_port()}") == 1
+    assert "install requirements.lock" in capsys.readouterr().err
 
 
 @pytest.mark.slow

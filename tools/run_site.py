@@ -31,6 +31,7 @@ import shlex
 import signal
 import socket
 import sys
+import time
 
 from absl import flags
 
@@ -49,6 +50,7 @@ _MAX_MESSAGE = flags.DEFINE_integer(
     lower_bound=1,
 )
 _LOG = flags.DEFINE_string("log", os.devnull, "File for the worker's output.")
+_START_SECONDS, _LOOK_SECONDS = 60, 0.1
 _ALLOW_ROOT = flags.DEFINE_boolean(
     "allow_root", False, "Run as root, so that whoever reaches the port can read everything."
 )
@@ -98,6 +100,27 @@ def _check_records() -> None:
     )
 
 
+def _await_port(process) -> None:
+    """Waits until the worker takes calls, or has ended, which is told by who waits for it."""
+    until = time.monotonic() + _START_SECONDS
+    while process.poll() is None:
+        with socket.socket() as sock:
+            sock.settimeout(_LOOK_SECONDS)
+            if sock.connect_ex(("localhost", _PORT.value)) == 0:
+                print(f"worker {process.pid} listens on port {_PORT.value}", flush=True)
+                return
+        if time.monotonic() > until:
+            raise RuntimeError(
+                f"the worker takes no calls on port {_PORT.value} after {_START_SECONDS} s; its "
+                f"output {_output()}"
+            )
+        time.sleep(_LOOK_SECONDS)
+
+
+def _output() -> str:
+    return f"is in {_LOG.value}" if _LOG.value != os.devnull else "was not kept: give --log=FILE"
+
+
 def _interrupted(number, frame):
     raise KeyboardInterrupt
 
@@ -108,7 +131,12 @@ def main() -> None:
     _check_port()
     _check_records()
 
-    from federated import tff_workers
+    try:
+        from federated import tff_workers
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"a site's worker is tensorflow-federated 0.87.0 ({error}); install requirements.lock"
+        ) from None
 
     signal.signal(signal.SIGTERM, _interrupted)
     process = None
@@ -117,7 +145,7 @@ def main() -> None:
             pathlib.Path(_LOG.value),
             *tff_workers.site_arguments(_PORT.value, _MAX_MESSAGE.value),
         )
-        print(f"worker {process.pid} listens on port {_PORT.value}", flush=True)
+        _await_port(process)
         status = process.wait()
     except KeyboardInterrupt:
         print("ended")
@@ -125,10 +153,9 @@ def main() -> None:
     finally:
         if process is not None:
             tff_workers.end_worker(process)
-    output = f"is in {_LOG.value}" if _LOG.value != os.devnull else "was not kept: give --log=FILE"
     raise RuntimeError(
         f"the worker has ended (exit status {status}; -9: killed, as for want of memory); its "
-        f"output {output}"
+        f"output {_output()}"
     )
 
 
