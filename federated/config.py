@@ -19,7 +19,7 @@ AGGREGATIONS = ("weighted_mean", "mean", "median", "trimmed_mean")
 SERVER_OPTIMIZERS = ("average", "adam")
 IN_PROCESS, TFF = "in_process", "tff"
 ENGINES = (IN_PROCESS, TFF)
-CLIPPINGS = ("fixed", "adaptive")
+FIXED, ADAPTIVE = CLIPPINGS = ("fixed", "adaptive")
 PRECISIONS = ("float32", "mixed_bfloat16")  # float16 would need a scale of the loss
 UPDATE_ATTACKS = ("sign_flip", "scale", "noise")
 DATA_ATTACKS = ("label_flip", "garbage")
@@ -145,9 +145,9 @@ class FederatedConfig(config.Config):
         "0: none.",
     )
     client_dp_clipping: str = config.option(
-        "fixed",
+        FIXED,
         "fixed: updates are shortened to clip_norm; adaptive: to their median norm, as estimated "
-        "with noise, from clip_norm on, and from there again when a run is continued.",
+        "with noise, from clip_norm on.",
         CLIPPINGS,
     )
     client_dp_delta: float = config.option(
@@ -285,7 +285,7 @@ class FederatedConfig(config.Config):
                 "--client_dp_noise_multiplier needs --engine=tff, --clip_norm and "
                 "--aggregation=mean, since weights by images would tell of the clients"
             )
-        if self.client_dp_clipping != "fixed" and not self.client_dp_noise_multiplier:
+        if self.client_dp_clipping != FIXED and not self.client_dp_noise_multiplier:
             raise ValueError("--client_dp_clipping needs --client_dp_noise_multiplier above 0")
         if self.client_dp_noise_multiplier and (self.secure_sum or self.reject_norm):
             raise ValueError(

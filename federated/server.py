@@ -20,6 +20,7 @@ class ServerState(tf.Module):
         averaged: The generator.
         images_shown: int64 scalar, the clock: rounds times the images of one client's round.
         moments: Variables of FedAdam, see `averaging.initial_moments`.
+        clip_norm: float32 scalar, where adaptive clipping has arrived; there only with it.
     """
 
     def __init__(self, settings: config.FederatedConfig):
@@ -33,6 +34,8 @@ class ServerState(tf.Module):
         self.images_shown = tf.Variable(0, dtype=tf.int64, trainable=False, name="images_shown")
         moments = averaging.initial_moments(rounds.flat(self.weights()), settings)
         self.moments = [tf.Variable(m, trainable=False, name="moment") for m in moments]
+        if settings.client_dp_clipping == config.ADAPTIVE:
+            self.clip_norm = tf.Variable(settings.clip_norm, trainable=False, name="clip_norm")
 
     def keep(self, trainer: local.LocalTrainer) -> None:
         """Lets checkpoints hold the optimizers of the only client, which go on, too."""

@@ -254,6 +254,8 @@ class _Training:
         shown = self._checkpoints.restore()
         if shown:
             _LOG.info("continuing %s after %d rounds", folder.path, state.rounds_done)
+            if self._settings.client_dp_clipping == config.ADAPTIVE:
+                self._engine.clip_norm = float(state.clip_norm.numpy())
             folder.rewind_stats(shown)
             return
         if init_from:
@@ -313,6 +315,9 @@ class _Training:
         outcome = self._engine.run(weights, moments, self._participants(number, bar), number)
         state.advance(outcome)
         spent = self._privacy.add_to(outcome.clients, number)
+        if self._settings.client_dp_clipping == config.ADAPTIVE:
+            state.clip_norm.assign(self._engine.clip_norm)
+            spent["privacy/clip_norm"] = self._engine.clip_norm
         alarms = self._check.look()
         values = {
             **outcome.means,

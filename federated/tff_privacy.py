@@ -5,6 +5,8 @@ adds whole numbers in the clear: it shows what rounding and the range cost, hide
 process that runs it, and adds no noise, so that the sum itself still tells of the clients.
 """
 
+from typing import Any
+
 import tensorflow_federated as tff
 
 from federated import config
@@ -25,7 +27,7 @@ def mean_factory(
         num_clients: Clients of each round, by which the sum is divided.
     """
     multiplier, clients = settings.client_dp_noise_multiplier, float(num_clients)
-    if settings.client_dp_clipping == "fixed":
+    if settings.client_dp_clipping == config.FIXED:
         return tff.aggregators.DifferentiallyPrivateFactory.gaussian_fixed(
             multiplier, clients, settings.clip_norm
         )
@@ -35,3 +37,8 @@ def mean_factory(
         initial_l2_norm_clip=settings.clip_norm,
         clipped_count_stddev=_COUNT_NOISE * multiplier,
     )
+
+
+def clip_norm(state: Any) -> float:
+    """The norm at which adaptive clipping has arrived, from the aggregator's state."""
+    return float(state.query_state.numerator_state.sum_state.l2_norm_clip)

@@ -6,6 +6,7 @@ update that is not finite, and one that is zeroed, has weight zero, so that the 
 accepted clients, as in `federated.rounds`.
 """
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -229,7 +230,12 @@ def _mean_factory(settings):
 
 
 class TffRounds:
-    """Rounds in a context of TFF, in the place of `rounds.InProcess`."""
+    """Rounds in a context of TFF, in the place of `rounds.InProcess`.
+
+    Attributes:
+        clip_norm: Of the next round's clipping; adaptive clipping moves it. A continued run sets
+            it before its first round.
+    """
 
     def __init__(self, settings: config.FederatedConfig, context: tff.framework.SyncContext):
         """Remembers what to run where.
@@ -239,6 +245,7 @@ class TffRounds:
             context: Of `tff_workers.local_worker`.
         """
         self._settings, self._context = settings, context
+        self.clip_norm = settings.clip_norm
         self._processes = {}
 
     def run(
@@ -264,11 +271,14 @@ class TffRounds:
             state, report = process.next(state, tasks)
         # The next round goes on with the aggregator's state: the norm that clips adaptively.
         self._processes[len(participants)] = process, state
+        if self._settings.client_dp_clipping == config.ADAPTIVE:
+            self.clip_norm = tff_privacy.clip_norm(state.aggregator)
         return self._outcome(state, report, participants, round_number)
 
     def _process(self, num_clients):
         if num_clients not in self._processes:
-            process = build_process(self._settings, num_clients)
+            settings = dataclasses.replace(self._settings, clip_norm=self.clip_norm)
+            process = build_process(settings, num_clients)
             self._processes[num_clients] = process, process.initialize()
         return self._processes[num_clients]
 
@@ -286,7 +296,7 @@ class TffRounds:
             if report.weight[slot] > 0:
                 clip = self._settings.clip_norm
                 # With an adaptive norm, only the noisy count of the clipped is known.
-                if self._settings.client_dp_clipping == "fixed":
+                if self._settings.client_dp_clipping == config.FIXED:
                     row["clipped"] = bool(clip and row["update_norm"] > clip)
                 accepted.append((losses, row["examples"]))
             else:

@@ -237,3 +237,23 @@ def test_the_same_with_tff(records, tmp_path):
         assert a["scores/real"] == pytest.approx(b["scores/real"], abs=1e-3)
         assert [c["client"] for c in a["clients"]] == [c["client"] for c in b["clients"]]
     assert (tmp_path / "tff/tff_worker.log").exists()
+
+
+@pytest.mark.slow
+def test_a_continued_run_goes_on_with_the_norm_that_clipping_has_found(records, tmp_path):
+    pytest.importorskip("tensorflow_federated")
+    changes = {
+        "engine": "tff", "aggregation": "mean", "clip_norm": 1000.0,
+        "client_dp_noise_multiplier": 0.1, "client_dp_clipping": "adaptive",
+    }  # fmt: skip
+    _simulate(records, tmp_path / "run", rounds=2, **changes)
+    assert _simulate(records, tmp_path / "run", rounds=3, **changes).rounds_run == 1
+    norms = [
+        row["privacy/clip_norm"] for row in run_folder.RunFolder(tmp_path / "run").read_stats()
+    ]
+    # No update is as long: each round shortens the norm by exp(-0.2 / 2), but for its noise.
+    expected = 1000 * np.exp(-0.1 * np.arange(1, 4))
+    np.testing.assert_allclose(norms, expected, rtol=0.07)
+    values, _ = _content(tmp_path / "run")
+    [kept] = [value for name, value in values.items() if "clip_norm" in name]
+    assert kept == np.float32(norms[-1])
