@@ -51,10 +51,9 @@ class Clients:
         self.names = list(members)
         self.sizes = [len(places) for places in self._places]
         ids = records.record_ids("all")
-        self._ids = [[ids[place] for place in places] for places in self._places]
         self.fingerprint = manifest.sha256_of_lines(
-            f"{name} {manifest.fold_fingerprint(own)}"
-            for name, own in zip(self.names, self._ids, strict=True)
+            f"{name} {manifest.fold_fingerprint(ids[place] for place in places)}"
+            for name, places in zip(self.names, self._places, strict=True)
         )
 
     def batches(
@@ -92,7 +91,7 @@ class Clients:
         """Identity of what the arm is trained on, as `run_folder.describe_records` has it.
 
         The fold named is the single client's own or `train_fold`, of which the clients may have a
-        part: fold_size counts their images. Images from outside of it are named as a whole.
+        part: fold_size counts their images.
 
         Args:
             records: The clients' record set.
@@ -102,11 +101,7 @@ class Clients:
             fold = f"{settings.client_split}/{self.names[0]}"
         training = dataclasses.replace(settings.train_config(), train_fold=fold)
         facts = run_folder.describe_records(records, training)
-        everything = {one for own in self._ids for one in own}
-        if not everything <= set(records.record_ids(fold)):
-            facts["fold"] = f"{settings.client_split}/*"
-            facts["fold_fingerprint"] = manifest.fold_fingerprint(everything)
-        return {**facts, "fold_size": len(everything)}
+        return {**facts, "fold_size": sum(self.sizes)}
 
     def sample(self, round_number: int) -> list[int]:
         """Numbers of the clients that take part in a round."""
@@ -160,6 +155,14 @@ def draw(settings: config.FederatedConfig, records: record_set.RecordSet) -> Cli
         }
     for fold in folds if settings.held_out_fold else ():
         splits.check_disjoint((records, fold), (records, settings.held_out_fold))
+    if settings.client_split and settings.arm != config.SINGLE:
+        inside = records.fold_mask(settings.train_fold)
+        if not all(inside[places].all() for places in members.values()):
+            raise ValueError(
+                f"clients of --client_split={settings.client_split} have images outside of "
+                f"--train_fold={settings.train_fold}, by which the run is known and audited; give "
+                "the fold that the split was drawn from, or --train_fold=all"
+            )
     if settings.arm == config.CENTRALIZED:
         members = {"all": np.concatenate(list(members.values()))}
     elif settings.arm == config.SINGLE:

@@ -30,7 +30,7 @@ CONFIDENCE = 0.95
 
 _CRITIC_NAME = "critic/negative_loss_held_out"
 _DISTANCE_ENDS = ("_to_held_out", "_to_train")  # the first that was measured
-_WITH_LABELS_NAME = r"labels/fjd\d+k?_\w+?(?<!_of_reals)"
+_WITH_LABELS_NAME = r"labels/fjd\d+k?_\w+_to_train"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,23 +158,28 @@ def estimates(runs: Sequence[Run], baseline: str | None = None) -> list[Estimate
     Raises:
         ValueError: If runs measured different distances.
     """
-    names = {run.names[DISTANCE] for run in runs if run.names[DISTANCE]}
-    if len(names) > 1:
-        raise ValueError(
-            f"these runs measured different distances and cannot be compared: {sorted(names)}"
-        )
+    for metric in (DISTANCE, WITH_LABELS):
+        names = {run.names[metric] for run in runs if run.names[metric]}
+        if len(names) > 1:
+            raise ValueError(
+                f"these runs measured different distances and cannot be compared: {sorted(names)}"
+            )
     variants = list(dict.fromkeys(run.variant for run in runs))
     table = []
     for metric in METRICS:
-        if not any(run.points[metric] for run in runs):
-            continue
         for kind in SUMMARIES:
+            # Runs that never measured it have no part; one that diverged has, as NaN.
             values = {
-                variant: {r.seed: r.summary(metric, kind) for r in runs if r.variant == variant}
+                variant: {
+                    run.seed: run.summary(metric, kind)
+                    for run in runs
+                    if run.variant == variant and run.points[metric]
+                }
                 for variant in variants
             }
             for variant in variants:
-                table.append(_row(variant, "", metric, kind, list(values[variant].values())))
+                if values[variant]:
+                    table.append(_row(variant, "", metric, kind, list(values[variant].values())))
             for variant in variants if baseline in values else ():
                 shared = values[variant].keys() & values[baseline].keys()
                 if variant != baseline and shared:
@@ -197,6 +202,8 @@ def attack_table(runs: Sequence[Run], metric: str) -> str:
     cells: dict[tuple[str, str], list[float]] = {}
     for run in runs:
         attack, aggregator = run.variant.split("+")
+        if not run.points[metric]:
+            continue
         cells.setdefault((attack, aggregator), []).append(run.summary(metric, "final"))
     attacks, aggregators = (list(dict.fromkeys(part)) for part in zip(*cells, strict=True))
 
@@ -204,7 +211,13 @@ def attack_table(runs: Sequence[Run], metric: str) -> str:
         mean, sd, *_ = estimate(values)
         return f"{mean:.3g}" + ("" if math.isnan(sd) else f" ({sd:.2g})")
 
-    lines = [[attack, *[cell(cells[attack, one]) for one in aggregators]] for attack in attacks]
+    lines = [
+        [
+            attack,
+            *(cell(cells[attack, one]) if (attack, one) in cells else "" for one in aggregators),
+        ]
+        for attack in attacks
+    ]
     return results.markdown_table(["attack", *aggregators], lines)
 
 

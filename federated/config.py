@@ -184,8 +184,8 @@ class FederatedConfig(config.Config):
     # What is watched.
     metric_every_rounds: int = config.option(
         10,
-        "Rounds between two measurements on held-out images, grids of images and checks for the "
-        "best checkpoint; 0: never.",
+        "Rounds between two distances, grids of images and checks for the best checkpoint; 0: "
+        "never, nor the critic's loss on held-out images, which is measured every round.",
         resume=True,
     )
     metric_images: int = config.option(
@@ -294,6 +294,11 @@ class FederatedConfig(config.Config):
             )
 
     @property
+    def is_private(self) -> bool:
+        """Whether images or clients have differential privacy."""
+        return bool(self.dp_clip_norm or self.client_dp_noise_multiplier)
+
+    @property
     def label_prior(self) -> tuple[float, ...]:
         """Public share of every finding, from `dp_label_prior`."""
         count = self.network.num_labels
@@ -320,6 +325,16 @@ class FederatedConfig(config.Config):
             raise ValueError(
                 f"--attackers must be at least 1 and below --num_clients={self.num_clients}, got "
                 f"{self.attackers}"
+            )
+        if (
+            self.on_alarm == REVERT
+            and self.is_private
+            and self.check_distance_factor
+            and self.metric_every_rounds
+        ):
+            raise ValueError(
+                "--on_alarm=revert would go back by distances to real images, of which epsilon "
+                "does not know; give --check_distance_factor=0 with it, or leave it out"
             )
         if self.attack != NO_ATTACK and self.dp_clip_norm:
             raise ValueError("--attack does not go with --dp_clip_norm; leave one of them out")

@@ -128,7 +128,7 @@ def federate(
         run_dir: The run's folder.
         init_from: Run folder whose networks a new run starts from.
         show_progress: Whether to draw a progress bar.
-        stop: Asks to end after the round, or at once while sites are waited for.
+        stop: Asks to end after the round, or at once while no site is at work.
         flag_file: Text of a flag file that repeats the run, kept in the run folder.
 
     Raises:

@@ -34,7 +34,7 @@ class Spending:
     def log_remarks(self) -> None:
         """Says what the guarantees of this run do not cover."""
         settings = self._settings
-        if not (settings.dp_clip_norm or settings.client_dp_noise_multiplier):
+        if not settings.is_private:
             return
         if settings.dp_clip_norm and settings.dp_test_seed >= 0:
             _LOG.warning(

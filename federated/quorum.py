@@ -1,10 +1,9 @@
 """Asking sites that may be down, slow, restarted or stopped, until enough of them have answered.
 
 Nothing here knows how a site is reached. A round asks all its sites at once. One that fails is
-asked again for the same round while others still work, as long as fewer have answered than the
-quorum wants; with the quorum reached, those that work are waited for and no one is asked again.
-What a site returns is a function of the seed and the round, so nothing depends on when it was
-asked.
+asked again for the same round, also while others still work, unless these can make up the quorum;
+with the quorum reached, those that work are waited for and no one is asked again. What a site
+returns is a function of the seed and the round, so nothing depends on when it was asked.
 """
 
 import dataclasses
@@ -58,7 +57,9 @@ class QuorumConfig(config.Config):
     connect_timeout: float = config.option(20.0, "Seconds that a site has to take the call.")
     retry_seconds: float = config.option(30.0, "Seconds before sites that failed are asked again.")
     patience: float = config.option(
-        86_400.0, "Seconds that a round waits for its quorum before the run ends with an error."
+        86_400.0,
+        "Seconds that a round waits for its quorum before the run ends with an error; sites that "
+        "are at work then are waited for.",
     )
 
     def __post_init__(self):
@@ -94,7 +95,7 @@ def gather(
         settings: Quorum and times.
         what: What is asked for, such as "round 3", for the log.
         name: Name of a site.
-        stopped: Whether to give up waiting.
+        stopped: Whether to give up waiting, once no site is at work.
 
     Returns:
         Answers, in the order of the sites; those of sites that were left out are missing.
@@ -136,9 +137,11 @@ def gather(
                 names = ", ".join(name(sites[k]) for k in sorted(failing))
                 _LOG.info("%s: %s asked again every %g s", what, names, settings.retry_seconds)
                 said = failing
-            for k in [k for k, moment in again.items() if moment <= time.monotonic()]:
-                del again[k]
-                calls.start(k)
+            # Not while those at work may be enough: asking costs a site its time, and its budget.
+            if len(answers) + calls.running < needed:
+                for k in [k for k, moment in again.items() if moment <= time.monotonic()]:
+                    del again[k]
+                    calls.start(k)
             continue
         if calls.running:  # what they return may be all that is wanted, and may have cost a budget
             continue

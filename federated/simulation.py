@@ -201,7 +201,8 @@ def _open(folder, settings, facts, clients):
                 + f"\nContinue it with --flagfile={folder.path / 'flags.txt'}, or start anew with "
                 "another --run_dir (--init_from takes over its weights)."
             )
-        if folder.read()[1]["federation"].get("fingerprint") != federation["fingerprint"]:
+        known = folder.read()[1]["federation"].get("fingerprint")
+        if known not in (None, federation["fingerprint"]):
             raise run_folder.ConfigurationMismatchError(
                 f"the clients of {folder.path} have other images than when its run began: put the "
                 "files of --client_split and --leave_out back, or give another --run_dir "
@@ -423,9 +424,9 @@ class _Training:
 def _check_labels(settings, records, clients):
     """Labels of the images that the generator is checked by: of real ones, or one finding each.
 
-    With privacy they are of no patient, so that neither an alarm nor going back tells of any.
+    With privacy they are of no patient, so that what is seen in the images tells of none.
     """
-    if records is None or settings.dp_clip_norm:
+    if records is None or settings.is_private:
         count = settings.network.num_labels
         return np.eye(count, dtype=np.float32)[np.arange(settings.check_images) % max(count, 1)]
     _, labels = clients.first_images(settings.check_images)

@@ -10,7 +10,7 @@ import shutil
 import numpy as np
 import tensorflow as tf
 
-from pgan import checkpoints, config, plots, run_folder, schedule, training_step
+from pgan import checkpoints, config, losses, plots, run_folder, schedule, training_step
 from pgan.data import record_reader, record_set
 from pgan.metrics import features, frechet, names
 
@@ -30,15 +30,13 @@ class Names:
         train: Synthetic images to reals of the training fold.
         held_out: Synthetic images to held-out reals, over fewer images where the fold is small.
         floor: Reals of the training fold to held-out reals, of the same count.
-        joint: Synthetic images with their labels to held-out reals with theirs.
-        joint_floor: The floor of that.
+        joint: As train, of images together with their labels, which are the same on both sides.
     """
 
     train: str
     held_out: str
     floor: str
     joint: str
-    joint_floor: str
 
 
 class DistanceMonitor:
@@ -75,7 +73,7 @@ class DistanceMonitor:
         self._labels = records.condition_matrix(settings.train_fold)[: self._count]
         self._phase = None
         self._measured_at = None
-        self._floors: dict[str, float] | None = None
+        self._floor: float | None = None
 
     @property
     def enabled(self) -> bool:
@@ -90,13 +88,12 @@ class DistanceMonitor:
             return f"{FOLDER}/{names.metric_name('fd', count, self._extractor)}_{kind}"
 
         small = self._held_out_count
-        joint = f"{_LABELS}/{names.metric_name('fjd', small, self._extractor)}"
+        joint = names.metric_name("fjd", self._count, self._extractor)
         return Names(
             key(self._count, "to_train"),
             key(small, "to_held_out"),
             key(small, "real_floor"),
-            joint,
-            f"{joint}_of_reals",
+            f"{_LABELS}/{joint}_to_train",
         )
 
     @property
@@ -151,20 +148,17 @@ class DistanceMonitor:
         def alone(one, other):
             return frechet.distance(one.first(length), other.first(length))
 
-        values = {self.names.train: alone(everything.statistics(), train)}
-        if self._held_out_count >= 2:
-            held_out = self._reals(settings.held_out_fold, self._held_out_count)
-            synthetic = first.statistics()
-            values[self.names.held_out] = alone(synthetic, held_out)
-            if labels:
-                values[self.names.joint] = frechet.joint_distance(synthetic, held_out, labels)
-            if self._floors is None:
-                floor = self._reals(settings.train_fold, self._held_out_count)
-                self._floors = {self.names.floor: alone(floor, held_out)}
-                if labels:
-                    joint = frechet.joint_distance(floor, held_out, labels)
-                    self._floors[self.names.joint_floor] = joint
-            values.update(self._floors)
+        drawn = everything.statistics()
+        values = {self.names.train: alone(drawn, train)}
+        if labels:
+            values[self.names.joint] = frechet.joint_distance(drawn, train, labels)
+        small = self._held_out_count
+        if small >= 2:
+            held_out = self._reals(settings.held_out_fold, small)
+            values[self.names.held_out] = alone(first.statistics(), held_out)
+            if self._floor is None:
+                self._floor = alone(self._reals(settings.train_fold, small), held_out)
+            values[self.names.floor] = self._floor
         return values
 
     def _synthetic(self, images_shown: int):
@@ -189,16 +183,14 @@ class DistanceMonitor:
         if path.exists():
             with np.load(path) as saved:
                 return frechet.Statistics(saved["mean"], saved["covariance"], int(saved["count"]))
-        accumulator, labels = frechet.Accumulator(), self._records.condition_matrix(fold)[:count]
+        accumulator = frechet.Accumulator()
         batches = record_reader.evaluation_dataset(
             self._records, self._size, fold, _BATCH, limit=count
         )
-        done = 0
         for batch in batches:
             images = plots.to_uint8(batch["images"])[..., 0]
             found = self._extractor(_enlarged(images, self._size))
-            accumulator.add(_with_labels(found, labels[done : done + len(images)]))
-            done += len(images)
+            accumulator.add(_with_labels(found, losses.condition(batch["labels"]).numpy()))
         found = accumulator.statistics()
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(path.stem + ".tmp.npz")

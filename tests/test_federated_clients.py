@@ -115,8 +115,9 @@ def test_images_trained_on_are_those_of_the_arm(records):
     # A split of another fold has nothing to do with the training fold.
     pool = pool_lib.Pool.of_records(records, "val")
     splits.store(records, "others", client_draws.draw(pool, 2, 1))
-    other = described(client_split="others", held_out_fold="test")
-    assert other["fold"] == "others/*" and other["fold_size"] == records.fold_size("val")
+    with pytest.raises(ValueError, match="outside of --train_fold=train"):
+        described(client_split="others", held_out_fold="test")
+    other = described(client_split="others", held_out_fold="test", train_fold="val")
     assert other["fold_fingerprint"] == records.fold_fingerprint("val")
 
 

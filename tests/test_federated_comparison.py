@@ -10,7 +10,7 @@ from pgan import results, run_folder
 
 _NAMES = {
     comparison.DISTANCE: "monitor/fd8_to_held_out",
-    comparison.WITH_LABELS: "labels/fjd8_fixed",
+    comparison.WITH_LABELS: "labels/fjd8_fixed_to_train",
     comparison.CRITIC: "critic/x",
 }
 
@@ -74,13 +74,18 @@ def test_attacks_stand_in_lines_and_aggregators_in_columns():
     assert cells[2:] == [["none", "2 (1.4)", "2 (0)"], ["noise", "8.5 (0.71)", "4 (0)"]]
 
 
-def test_what_no_run_measured_has_no_rows():
-    runs = [_run("single", seed, 1.0) for seed in (1, 2)]
-    for run in runs:
-        run.points[comparison.WITH_LABELS].clear()
-    assert {one.metric for one in comparison.estimates(runs)} == {
-        comparison.DISTANCE, comparison.CRITIC
-    }  # fmt: skip
+def test_runs_that_never_measured_it_have_no_part():
+    runs = [_run("none+mean", seed, 1.0 + seed) for seed in (1, 2)]
+    runs[0].points[comparison.WITH_LABELS].clear()
+    [row] = [
+        one
+        for one in comparison.estimates(runs)
+        if (one.metric, one.kind) == (comparison.WITH_LABELS, "final")
+    ]
+    assert (row.seeds, row.mean) == (1, 6)
+    assert "| 6 " in comparison.attack_table(runs, comparison.WITH_LABELS)
+    runs[1].points[comparison.WITH_LABELS].clear()
+    assert comparison.WITH_LABELS not in {one.metric for one in comparison.estimates(runs)}
 
 
 def test_figure_has_a_line_and_a_band_for_each_variant():
@@ -101,8 +106,7 @@ def _finished(folder, variant, seed, value, measured=True):
         row |= {
             "monitor/fd8_to_train": 99.0,
             "monitor/fd8_to_held_out": value,
-            "labels/fjd8_fixed": 2 * value,
-            "labels/fjd8_fixed_of_reals": 0.5,
+            "labels/fjd8_fixed_to_train": 2 * value,
             "critic/negative_loss_held_out": -value,
         }
     run_folder.RunFolder(path).append_stats(row)

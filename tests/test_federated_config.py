@@ -48,6 +48,14 @@ def test_refused(changes, message):
         tiny_federations.settings(**changes)
 
 
+def test_privacy_is_not_steered_by_distances():
+    private = {"on_alarm": "revert", "metric_every_rounds": 2}
+    with pytest.raises(ValueError, match="give --check_distance_factor=0"):
+        tiny_federations.private_settings(**private)
+    assert tiny_federations.private_settings(**private, check_distance_factor=0.0).is_private
+    assert not tiny_federations.settings(**private).is_private
+
+
 def test_memory_of_the_optimizer():
     assert not tiny_federations.settings().keeps_optimizer
     assert tiny_federations.settings(arm="centralized").keeps_optimizer

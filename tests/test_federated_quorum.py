@@ -49,9 +49,20 @@ def test_who_failed_is_asked_again_and_named(caplog):
 
 
 def test_a_quorum_goes_on_without_the_rest(caplog):
-    sites = _Sites(b=9)
-    times = _times(quorum=2 / 3, retry_seconds=600.0)
-    answers = quorum.gather(sites.ask, ["a", "b", "c"], times, "round 4")
+    """One that failed is not asked again while those at work may be enough, nor afterwards."""
+    sites, failed = _Sites(b=9), threading.Event()
+
+    def ask(name):
+        if name != "b":
+            assert failed.wait(30)
+            time.sleep(0.5)  # time enough to ask again
+            return sites.ask(name)
+        try:
+            return sites.ask(name)
+        finally:
+            failed.set()
+
+    answers = quorum.gather(ask, ["a", "b", "c"], _times(quorum=2 / 3), "round 4")
     assert answers == ["A", "C"] and sites.asked.count("b") == 1
     assert "round 4 goes on without b" in caplog.text
 
@@ -126,16 +137,20 @@ def test_messages(changes, message):
 
 @pytest.mark.parametrize("share, answered", [(1.0, None), (0.5, ["a"])])
 def test_a_site_that_refuses_for_good_is_not_waited_for(share, answered):
-    """The run would wait for ten minutes otherwise."""
+    """The run would ask it for ten minutes otherwise."""
+    asked = []
 
     def ask(site):
+        asked.append(site)
         if site == "b":
             raise quorum.SiteRefusalError("its budget is spent")
+        time.sleep(0.5)
         return site
 
-    times = _times(quorum=share, patience=600.0, retry_seconds=600.0)
+    times = _times(quorum=share, patience=600.0)
     if answered:
         assert quorum.gather(ask, ["a", "b"], times, "round 1") == answered
     else:
         with pytest.raises(quorum.QuorumError, match="only 1 of 2 .* b: its budget is spent"):
             quorum.gather(ask, ["a", "b"], times, "round 1")
+    assert sorted(asked) == ["a", "b"]

@@ -342,3 +342,11 @@ def test_files_of_a_report(tmp_path):
         ["1", "ssim", "1", "b", "0"],
         ["1", "ssim", "2", "c", "1"],
     ]
+
+
+def test_a_part_of_the_fold_is_a_limit():
+    report = _report()
+    assert not any("passed for training images" in text for text in reporting.limits(report))
+    report["facts"]["trained_images"] = 1000
+    [text] = [text for text in reporting.limits(report) if "passed for training images" in text]
+    assert "1,000 of the training fold's 78,000 images" in text

@@ -196,3 +196,10 @@ def test_vocabularies_are_translated_by_common_names():
     shared = vocabulary.shared([labels.NIH_14, labels.CHEXPERT_14])
     assert set(shared) == set(labels.SHARED_7)
     assert vocabulary.shared([labels.CHEXPERT_14, labels.CHEXPERT_14])[0] != labels.NO_FINDING
+
+
+def test_an_audit_of_more_than_the_training_images_is_flagged():
+    decision = _judge(audit=AUDIT | {"part_trained_on": True})
+    assert decision.event == "admitted"
+    assert any("trained on a part of the audited fold" in text for text in decision.flags)
+    assert not any("a part of" in text for text in _judge(audit=AUDIT).flags)

@@ -233,6 +233,7 @@ def test_federations_attacks_and_readers(tmp_path):
         for aggregator, mean in (("median", 3.5), ("weighted_mean", 80.25))
         for kind in ("final", "best")
     ]  # fmt: skip
+    attacks += [{**row, "metric": "distance with labels", "mean": 7.25} for row in attacks]
     reader = {
         "name": "reader_group", "metric": "accuracy", "resolution": 256, "group": "radiologists",
         "value": 0.51, "low": 0.4, "high": 0.62, "readers": 3, "images": 100, "simulated": True,
@@ -242,6 +243,7 @@ def test_federations_attacks_and_readers(tmp_path):
     assert "<td>3.5 (1.5 to 5.5)</td><td>80.25 (78.25 to 82.25)</td>" in text.replace(
         ' class="one"', ""
     )
+    assert "Last distance with labels to real images by attack" in text and "7.25" in text
     assert "The readers were simulated" in text and "51 ± 5 %, 65 ± 5 %, 77 ± 13 %" in text
 
 

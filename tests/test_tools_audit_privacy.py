@@ -292,6 +292,20 @@ def test_images_of_the_other_fold_are_recognised(records, tmp_path):
         comparison_sets.check(records, source, comparison_sets.Settings(count=16))
 
 
+def test_a_generator_that_saw_a_part_of_the_fold_is_told(records, tmp_path, caplog):
+    """As one of a single client: the rest of the fold is no training images of its."""
+    chosen = comparison_sets.Settings(count=16)
+    size = records.fold_size("train")
+    for used in (size, size - 1):
+        source = image_sources.Synthetic(
+            "gan", SIZE, lambda *_: [], {}, records.fold_fingerprint("train"), used
+        )
+        comparison_sets.check(records, source, chosen)
+        facts = comparison_sets.facts(records, source, chosen, {})
+        assert facts.get("trained_images") == (None if used == size else used)
+        assert (f"trained on {used} of the {size} images" in caplog.text) == (used < size)
+
+
 def test_every_kind_of_finding_has_a_status():
     verdict = reporting.Verdict([], {"copies": ["x"], "membership": ["y"]})
     assert verdict.status(["controls"]) == 0

@@ -47,7 +47,9 @@ def test_root_is_refused(run_tool, phantom_records, capsys):
 
 def test_without_tff_it_says_what_to_install(run_tool, phantom_records, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_federated", None)
+    # Imported before, it would be found in both places.
     monkeypatch.delitem(sys.modules, "federated.tff_workers", raising=False)
+    monkeypatch.delattr("federated.tff_workers", raising=False)
     assert _run(run_tool, phantom_records, f"--port={remote_sites.free_port()}") == 1
     assert "install requirements.lock" in capsys.readouterr().err
 

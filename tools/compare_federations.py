@@ -7,8 +7,8 @@
 
 The second form trains federations of which all clients take part in every round. The same command
 again continues. Writes <output>/<variant>_<seed>/ (run folders of tools/simulate_federated.py),
-results.jsonl and comparison.png, and prints the table: with attacks, a line for each attack and a
-column for each aggregator.
+results.jsonl and comparison.png, and prints the table; with attacks also as a line for each attack
+and a column for each aggregator.
 """
 
 import pathlib
@@ -136,13 +136,11 @@ def main() -> None:
     table = [one for part in tables for one in part]
     results.write(output / "results.jsonl", comparison.rows(table))
     plots.variants(runs, output.name).savefig(output / "comparison.png")
-    if _ATTACKS.value:
-        for metric in (comparison.DISTANCE, comparison.WITH_LABELS):
-            if any(run.points[metric] for run in runs):
-                print(f"{metric}, last measurement, {len(seeds)} seeds")
-                print(comparison.attack_table(runs, metric))
-    else:
-        print(comparison.markdown(table))
+    print(comparison.markdown(table))
+    for metric in comparison.METRICS if _ATTACKS.value else ():
+        if any(run.points[metric] for run in runs):
+            print(f"\n{metric}, last measurement:\n")
+            print(comparison.attack_table(runs, metric))
     print(f"figure: {output / 'comparison.png'}")
 
 

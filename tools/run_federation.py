@@ -19,7 +19,7 @@ is logged every round; one whose budget is spent refuses, and --quorum decides a
 
 A site that is down, slow or stopped is asked again for the same round until --quorum of the sites
 have answered; the log names it. The same command again continues the run; SIGTERM and Ctrl-C finish
-the round first, unless it waits for sites. tools/export_generator.py exports the result.
+the round first, unless no site is at work in it. tools/export_generator.py exports the result.
 """
 
 import logging

@@ -10,7 +10,7 @@ import numpy as np
 
 from pgan import image_sources
 from pgan.audit import copy_criterion, image_store, membership
-from pgan.data import record_set, splits
+from pgan.data import record_set, split_store, splits
 from pgan.search import block_store
 
 _LOG = logging.getLogger(__name__)
@@ -162,19 +162,22 @@ def check(
                 f"{source.name} was trained on the fold {held_out!r}, which is given as held out; "
                 f"give --train_fold={held_out} and a --held_out_fold that it has not seen"
             )
-        known = [fold for fold in records.folds if records.fold_fingerprint(fold) == seen]
+        further = split_store.names(records.path)
+        others = [fold for split in further for fold in records.split_folds(split)]
+        known = [
+            fold for fold in (*records.folds, *others) if records.fold_fingerprint(fold) == seen
+        ]
         hint = f"give --train_fold={known[0]}" if known else "give the --records of its training"
         raise ValueError(
             f"{source.name} was not trained on the fold {train!r} of {records.name}; {hint}"
         )
-    size, used = records.fold_size(train), source.trained_images
-    if seen is not None and used is not None and used < size:
+    if (used := _part_trained_on(records, source, train)) is not None:
         _LOG.warning(
             "%s was trained on %d of the %d images of the fold %r. The others pass for training "
             "images here: copies are found all the same, but membership looks weaker than it is",
             source.name,
             used,
-            size,
+            records.fold_size(train),
             train,
         )
     splits.check_disjoint((records, held_out), (records, train))
@@ -242,6 +245,12 @@ def _fold(records, name, size, folder):
     )
 
 
+def _part_trained_on(records, source, fold) -> int | None:
+    """Images that the generator was trained on, if fewer than the fold has."""
+    used = source.trained_images if source.trained_on is not None else None
+    return used if used is not None and used < records.fold_size(fold) else None
+
+
 def facts(
     records: record_set.RecordSet,
     source: image_sources.Synthetic,
@@ -249,6 +258,7 @@ def facts(
     features: dict[str, Any],
 ) -> dict[str, Any]:
     """Everything that decides the numbers of an audit, JSON types."""
+    part = _part_trained_on(records, source, settings.train_fold)
     return {
         "audit_version": VERSION,
         **dataclasses.asdict(settings),
@@ -260,6 +270,7 @@ def facts(
         "train_fingerprint": records.fold_fingerprint(settings.train_fold),
         "held_out_fingerprint": records.fold_fingerprint(settings.held_out_fold),
         "trained_on_known": source.trained_on is not None,
+        **({} if part is None else {"trained_images": part}),
         "images_existed": source.images is not None,
         "features": features,
     }

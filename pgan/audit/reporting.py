@@ -163,6 +163,12 @@ def limits(report: Mapping[str, Any]) -> list[str]:
             "What the images' generator was trained on is not recorded with them; that it was the "
             "fold given here was taken on trust."
         )
+    if "trained_images" in report["facts"]:
+        filled.append(
+            f"The generator was trained on {report['facts']['trained_images']:,} of the training "
+            f"fold's {report['train']['images']:,} images. The others passed for training images: "
+            "copies are found all the same, but membership and distances look weaker than they are."
+        )
     if report["discriminator_shown"] is None:
         filled.append("No discriminator was attacked (no --run_dir was given).")
     if not report["control"]:

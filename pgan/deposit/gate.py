@@ -133,6 +133,11 @@ def judge_audit(
         )
     if not audit["control_generator"]:
         flags.append("the audit was made without an over-trained control generator")
+    if audit.get("part_trained_on"):
+        flags.append(
+            "the generator was trained on a part of the audited fold, so that the audit's "
+            "membership looks weaker than it is"
+        )
     kinds = {**audit["found"], "controls": audit["failed_controls"]}
     for kind, sentences in kinds.items():
         target = reasons if kind in thresholds.audit_fail_on else flags

@@ -103,6 +103,7 @@ def brief(report: Mapping[str, Any]) -> dict[str, Any]:
             _plain(kind): list(map(_plain, texts)) for kind, texts in verdict["found"].items()
         },
         "control_generator": bool(report.get("control")),
+        "part_trained_on": "trained_images" in report["facts"],
     }
 
 
