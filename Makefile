@@ -1,5 +1,5 @@
-# `make` alone lists the targets. Nothing is done twice: the environment depends on its lock, and
-# the tools continue where they stopped.
+# `make` alone lists the targets. Nothing but the report is made twice: the environment depends on
+# its lock, and the tools continue where they stopped.
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash

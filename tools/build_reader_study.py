@@ -1,11 +1,12 @@
 r"""Builds a test of readers: can they tell real from synthetic radiographs?
 
     python tools/build_reader_study.py --records=records/nih --synthetic=records/nih_synthetic \
-        --resolutions=256,512,1024 --count=50 --readers=cv1,cv2,cv3,rad1,rad2,rad3 \
+        --mask_markers --resolutions=256,512,1024 --count=50 --readers=cv1,cv2,cv3,rad1,rad2,rad3 \
         --groups=cv1=vision,cv2=vision,cv3=vision,rad1=radiology,rad2=radiology,rad3=radiology \
         --output=studies/nih --key=keys/nih_study.json
     python tools/build_reader_study.py --records=records/nih --synthetic=records/nih_synthetic \
-        --readers=expert --mode=unrestricted --output=studies/expert --key=keys/expert.json
+        --readers=expert --mode=unrestricted --mask_markers --output=studies/expert \
+        --key=keys/expert.json
     python tools/build_reader_study.py --output=studies/nih --key=keys/nih_study.json \
         --release=published/nih
 

@@ -1,7 +1,7 @@
 r"""Builds a record set: images at every resolution with labels, patients and folds.
 
     python tools/build_records.py --source=nih --input=data/nih --output=records/nih \
-        --max_resolution=1024 --split_lists=train.txt,val.txt,test.txt
+        --max_resolution=1024 --split_lists=train_val_list.txt,test_list.txt --split_seed=1
     python tools/build_records.py --source=chexpert --input=data/chexpert --max_resolution=256 \
         --output=records/chexpert --geometry=stretch --window=minmax
     python tools/build_records.py --source=rsna --input=data/rsna --output=records/rsna \

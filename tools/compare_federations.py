@@ -1,9 +1,10 @@
-"""Trains the arms of a federated experiment over seeds, or attacks against aggregators <fig. 4>.
+r"""Trains the arms of a federated experiment over seeds, or attacks against aggregators <fig. 4>.
 
     python tools/compare_federations.py --train_flags=fig4_phantom.flags \
-        --records=records/phantom --seeds=1,2,3 --output=studies/fig4
-    python tools/compare_federations.py --train_flags=attacks.flags --records=records/phantom \
-        --attacks=none,sign_flip --aggregators=weighted_mean,median --output=studies/attacks
+        --records=records/phantom_30k --seeds=1,2,3 --output=studies/fig4
+    python tools/compare_federations.py --train_flags=attacks_phantom.flags \
+        --records=records/phantom_30k --attacks=none,sign_flip \
+        --aggregators=weighted_mean,median --output=studies/attacks
 
 The second form trains federations of which all clients take part in every round. The same command
 again continues. Writes <output>/<variant>_<seed>/ (run folders of tools/simulate_federated.py),

@@ -1,4 +1,4 @@
-"""Trains pairs of runs that differ in their precision only, and says whether quality suffers.
+r"""Trains pairs of runs that differ in their precision only, and says whether quality suffers.
 
     python tools/compare_precisions.py --train_flags=precision_32px.flags --records=records/nih \
         --seeds=1,2,3 --output=studies/nih_32px

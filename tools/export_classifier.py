@@ -1,4 +1,4 @@
-"""Exports a trained classifier for TensorFlow Serving, and as a network of tools/evaluate_gan.py.
+r"""Exports a trained classifier for TensorFlow Serving, and as a network of tools/evaluate_gan.py.
 
     python tools/export_classifier.py --run=experiments/fig2/seed1/real --output=exports \
         --name=pneumonia

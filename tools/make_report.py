@@ -1,4 +1,4 @@
-"""Makes one HTML page of everything that folders hold: runs, evaluations, experiments, studies.
+r"""Makes one HTML page of everything that folders hold: runs, evaluations, experiments, studies.
 
     python tools/make_report.py runs/phantom
     python tools/make_report.py studies/phantom evaluations audits --output=report.html \

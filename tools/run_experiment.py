@@ -1,4 +1,4 @@
-"""Runs one of the paper's classifier experiments, from images to tables and figures.
+r"""Runs one of the paper's classifier experiments, from images to tables and figures.
 
     python tools/run_experiment.py --experiment=fig2 --local=records/rsna \
         --local_folds=local/train,local/val,local/test --first=exports/nih/1 \

@@ -1,4 +1,4 @@
-"""Lists training examples whose labels a confident classifier disagrees with.
+r"""Lists training examples whose labels a confident classifier disagrees with.
 
     python tools/screen_examples.py --records=records/site --classifier=classifiers/chest/1 \
         --output=suspicious.csv

@@ -2,8 +2,10 @@ r"""Splits a finished record set anew: by quota of classes, by fractions, by lis
 
     python tools/split_records.py --records=records/rsna --name=local --seed=1 \
         --quota="train: 950 healthy + 50 Pneumonia" \
-        --quota="test: 6000 of healthy:Pneumonia 2:3" \
-        --exclude_records=records/nih --exclude_fold=train,val
+        --quota="test: 6000 of healthy:Pneumonia 2:3"
+    python tools/split_records.py --records=records/nih --name=gan --seed=1 \
+        --fractions=train:0.7,val:0.1,test:0.2 --exclude_records=records/rsna \
+        --exclude_fold=local/test
     python tools/split_records.py --records=records/nih --name=clients20 --seed=1 --clients=20 \
         --images_per_client=1000 --from_fold=train
     python tools/split_records.py --records=records/nih --name=skewed --seed=1 --clients=5 \

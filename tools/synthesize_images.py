@@ -1,8 +1,8 @@
-"""Draws synthetic images from an export of tools/export_generator.py.
+r"""Draws synthetic images from an export of tools/export_generator.py.
 
-    python tools/synthesize_images.py --export=exports/nih/1 --output=synthetic/pairs --count=1000
+    python tools/synthesize_images.py --export=exports/nih/1 --output=synthetic/pairs --count=1000 \
         --findings="Cardiomegaly=1,Effusion=0.5"
-    python tools/synthesize_images.py --export=exports/nih/1 --output=records/nih_synthetic
+    python tools/synthesize_images.py --export=exports/nih/1 --output=records/nih_synthetic \
         --label_records=records/nih --fold=train --format=records
 
 The same command again continues after an interruption. Image i is a function of generator, seed, i

@@ -77,7 +77,7 @@ def _request(card):
     if not vocabulary and not _INTERPOLATE.value:
         raise ValueError(
             f"{_EXPORT.value} was trained without findings, so it can show none. --interpolate "
-            "shows its pseudo-patients; for findings train with --findings"
+            "shows its pseudo-patients; for findings train on records that were built with some"
         )
     names = vocabulary if _FINDINGS.value is None else _FINDINGS.value
     positions = tuple(dict.fromkeys(labels.find(name, vocabulary) for name in names))
