@@ -1,6 +1,7 @@
 """The clients of a simulation: parts of a record set by patient, and who takes part when."""
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from pgan.data import clients as clients_lib
 from pgan.data import manifest, record_access, record_set, splits
 from pgan.data import pool as pool_lib
 
+_LOG = logging.getLogger(__name__)
 _SAMPLING, _SIZES = range(2)  # streams of random numbers below the seed
 
 
@@ -147,12 +149,11 @@ def draw(settings: config.FederatedConfig, records: record_set.RecordSet) -> Cli
     else:
         folds, members = [settings.train_fold], _drawn(settings, records)
     if settings.leave_out:
-        unwanted = set(example_screening.read_ids(settings.leave_out))
-        ids = records.record_ids("all")
-        members = {
-            name: [place for place in places if ids[place] not in unwanted]
-            for name, places in members.items()
-        }
+        members = _screened(members, settings.leave_out, records)
+    if settings.attack != config.NO_ATTACK and settings.attackers >= len(members):
+        raise ValueError(
+            f"--attackers={settings.attackers} leaves none of {len(members)} clients honest"
+        )
     for fold in folds if settings.held_out_fold else ():
         splits.check_disjoint((records, fold), (records, settings.held_out_fold))
     if settings.client_split and settings.arm != config.SINGLE:
@@ -169,6 +170,27 @@ def draw(settings: config.FederatedConfig, records: record_set.RecordSet) -> Cli
         first = next(iter(members))
         members = {first: members[first]}
     return Clients(settings, records, members)
+
+
+def _screened(members, path, records):
+    """The clients without the records of a list, which has to be one of this record set."""
+    unwanted, ids = set(example_screening.read_ids(path)), records.record_ids("all")
+    foreign = sorted(unwanted.difference(ids))
+    if foreign:
+        raise ValueError(
+            f"{len(foreign)} of the {len(unwanted)} records of --leave_out={path} are not in "
+            f"{records.path}, such as {foreign[0]}; give the list that tools/screen_examples.py "
+            "wrote for this record set"
+        )
+    kept = {
+        name: [place for place in places if ids[place] not in unwanted]
+        for name, places in members.items()
+    }
+    for name, places in members.items():
+        _LOG.info(
+            "%s: %d of %d images are left out", name, len(places) - len(kept[name]), len(places)
+        )
+    return kept
 
 
 def _drawn(settings, records):

@@ -72,6 +72,7 @@ class Estimate:
         baseline: Which variant was subtracted; empty for the variant's own mean.
         metric: Of METRICS.
         kind: Of SUMMARIES.
+        measured: Name of the metric in stats.jsonl.
         seeds: Number of seeds.
         mean: Mean.
         sd: Standard deviation over the seeds; NaN for one seed.
@@ -83,6 +84,7 @@ class Estimate:
     baseline: str
     metric: str
     kind: str
+    measured: str
     seeds: int
     mean: float
     sd: float
@@ -158,12 +160,14 @@ def estimates(runs: Sequence[Run], baseline: str | None = None) -> list[Estimate
     Raises:
         ValueError: If runs measured different distances.
     """
-    for metric in (DISTANCE, WITH_LABELS):
+    measured = {}
+    for metric in METRICS:
         names = {run.names[metric] for run in runs if run.names[metric]}
         if len(names) > 1:
             raise ValueError(
                 f"these runs measured different distances and cannot be compared: {sorted(names)}"
             )
+        measured[metric] = "".join(names)
     variants = list(dict.fromkeys(run.variant for run in runs))
     table = []
     for metric in METRICS:
@@ -179,12 +183,13 @@ def estimates(runs: Sequence[Run], baseline: str | None = None) -> list[Estimate
             }
             for variant in variants:
                 if values[variant]:
-                    table.append(_row(variant, "", metric, kind, list(values[variant].values())))
+                    own = list(values[variant].values())
+                    table.append(_row(variant, "", metric, kind, measured[metric], own))
             for variant in variants if baseline in values else ():
                 shared = values[variant].keys() & values[baseline].keys()
                 if variant != baseline and shared:
                     pairs = [values[variant][s] - values[baseline][s] for s in sorted(shared)]
-                    table.append(_row(variant, baseline, metric, kind, pairs))
+                    table.append(_row(variant, baseline, metric, kind, measured[metric], pairs))
     return table
 
 
@@ -221,8 +226,8 @@ def attack_table(runs: Sequence[Run], metric: str) -> str:
     return results.markdown_table(["attack", *aggregators], lines)
 
 
-def _row(variant, baseline, metric, kind, values):
-    return Estimate(variant, baseline, metric, kind, len(values), *estimate(values))
+def _row(variant, baseline, metric, kind, measured, values):
+    return Estimate(variant, baseline, metric, kind, measured, len(values), *estimate(values))
 
 
 def rows(table: Sequence[Estimate]) -> list[dict[str, Any]]:
@@ -247,7 +252,7 @@ def markdown(table: Sequence[Estimate]) -> str:
         [
             [
                 f"{one.variant} - {one.baseline}" if one.baseline else one.variant,
-                one.metric,
+                f"{one.metric} ({one.measured.rpartition('/')[2]})",
                 one.kind,
                 str(one.seeds),
                 f"{one.mean:.4g}",

@@ -6,7 +6,8 @@ import tensorflow as tf
 from federated import config, server
 from pgan import losses
 
-_STREAM = 1_000_081  # Seed stream of the latents; clients and grids have their own.
+# Seed streams of latents and interpolations; clients and grids have their own.
+_STREAM, _MIX_STREAM = 1_000_081, 2_000_029
 
 
 class CriticLoss:
@@ -61,10 +62,13 @@ class CriticLoss:
 
     @tf.function
     def _measure(self, pixels, labels, start):
-        seed = tf.stack([tf.constant(self._settings.seed + _STREAM, tf.int64), start])
+        seeds = [
+            tf.stack([tf.constant(self._settings.seed + stream, tf.int64), start])
+            for stream in (_STREAM, _MIX_STREAM)
+        ]
         size = self._settings.network.latent_size
-        latents = tf.random.stateless_normal((self._batch, size), seed, alg="philox")
-        mix = tf.random.stateless_uniform((self._batch, 1, 1, 1), seed, alg="philox")
+        latents = tf.random.stateless_normal((self._batch, size), seeds[0], alg="philox")
+        mix = tf.random.stateless_uniform((self._batch, 1, 1, 1), seeds[1], alg="philox")
         terms = losses.discriminator_terms(
             self._state.discriminator,
             tf.cast(pixels, tf.float32) / 127.5 - 1.0,

@@ -37,6 +37,18 @@ class Flagged(NamedTuple):
     probability: float
 
 
+class Screening(NamedTuple):
+    """What a screening came to.
+
+    Attributes:
+        flagged: Labels that the classifier disagrees with.
+        findings: Those that it knows; the labels of others were not looked at.
+    """
+
+    flagged: list[Flagged]
+    findings: tuple[str, ...]
+
+
 def disagreements(probabilities: np.ndarray, labels: np.ndarray, confidence: float) -> np.ndarray:
     """Where a classifier is confident of the opposite of a label.
 
@@ -70,7 +82,7 @@ def flag(
     findings: tuple[str, ...],
     classify: Callable[[np.ndarray], tuple[np.ndarray, tuple[str, ...] | None]],
     confidence: float,
-) -> list[Flagged]:
+) -> Screening:
     """Screens examples.
 
     Args:
@@ -80,12 +92,21 @@ def flag(
         confidence: See `disagreements`.
 
     Raises:
-        ValueError: If the classifier knows none of the findings.
+        ValueError: If the classifier knows none of the findings, or does not say which its
+            probabilities are of.
     """
-    flagged = []
+    flagged, shared = [], []
     for ids, images, labels in batches:
         probabilities, names = classify(images)
         names = tuple(findings) if names is None else names
+        if probabilities.shape[1] != len(names):
+            raise ValueError(
+                f"the classifier gives {probabilities.shape[1]} probabilities and does not name "
+                f"their findings; the records have {len(names)}"
+                if names == tuple(findings)
+                else f"the classifier gives {probabilities.shape[1]} probabilities for the "
+                f"{len(names)} findings that it names"
+            )
         shared = [name for name in findings if name in names]
         if not shared:
             raise ValueError(
@@ -98,7 +119,7 @@ def flag(
             Flagged(ids[i], shared[j], float(labels[i, mine[j]]), float(theirs[i, j]))
             for i, j in zip(rows, columns, strict=True)
         ]
-    return flagged
+    return Screening(flagged, tuple(shared))
 
 
 def load(path: str | os.PathLike) -> Callable[[np.ndarray], Any]:

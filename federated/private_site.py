@@ -19,7 +19,16 @@ from concurrent import futures
 import grpc
 import numpy as np
 
-from federated import config, local, private_critic, rounds, site_budget, site_messages, sites
+from federated import (
+    config,
+    kept_answer,
+    local,
+    private_critic,
+    rounds,
+    site_budget,
+    site_messages,
+    sites,
+)
 from pgan.data import record_access, record_set
 
 _LOG = logging.getLogger(__name__)
@@ -47,6 +56,7 @@ class PrivateSite:
         """
         self._records, self._fold, self._budget = records, fold, budget
         self._allow_test_seed = allow_test_seed
+        self._kept = kept_answer.KeptAnswer(budget.folder)
         self._places = np.flatnonzero(records.fold_mask(fold))
         self._labels = records.label_matrix("all")
         self._training, self._trainer, self._settings = threading.Lock(), None, None
@@ -83,6 +93,8 @@ class PrivateSite:
     def train(self, request: bytes, wanted: Callable[[], bool] = lambda: True) -> bytes:
         """Trains from global weights on, and spends privacy.
 
+        Asked for the same as the last time, it gives the same answer and spends nothing.
+
         Args:
             request: `records`, `fold`, `settings`, `round` and `number`, and the weights.
             wanted: Whether somebody still waits for the answer.
@@ -103,7 +115,12 @@ class PrivateSite:
         with self._training:
             if not wanted():  # given up while it waited for another
                 raise ValueError("the request was given up")
-            return self._answer(settings, asked["round"], asked["number"], body)
+            if (answer := self._kept.find(request)) is not None:
+                _LOG.info("round %d: the last answer is given again", asked["round"])
+                return answer
+            answer = self._answer(settings, asked["round"], asked["number"], body)
+            self._kept.keep(request, answer)
+            return answer
 
     def _answer(self, settings, round_number, number, body):
         if settings != self._settings:

@@ -1,6 +1,5 @@
 """The coordinator's side of sites that train privately and hold their own budgets."""
 
-import contextlib
 import json
 import logging
 import pathlib
@@ -46,7 +45,7 @@ class Connector:
         answer = self._call(
             site, site_messages.DESCRIBE, site_messages.pack(request), "connect_timeout"
         )
-        with _reading():
+        with remote_rounds.reading():
             return sites.Holdings.from_dict(site_messages.unpack(answer)[0])
 
     def train(
@@ -65,7 +64,7 @@ class Connector:
             round_number: From 0.
 
         Raises:
-            quorum.SiteRefusalError: If its budget is spent.
+            quorum.SiteRefusalError: If its budget is spent, or is for something else.
             quorum.SiteConfigurationError: If it refuses the request, or answers something else.
             quorum.SiteError: If no result comes.
         """
@@ -78,7 +77,7 @@ class Connector:
         message = site_messages.pack(request, values)
         answer = self._call(site, site_messages.TRAIN, message, "site_timeout")
         shapes = [*(value.shape for value in values), (len(local.LOSS_NAMES),)]
-        with _reading():
+        with remote_rounds.reading():
             head, body = site_messages.unpack(answer)
             *update, losses = site_messages.arrays(body, shapes)
             # No other names, which would take the place of what is known of the site.
@@ -129,15 +128,6 @@ class Connector:
         return quorum.SiteConfigurationError(details)
 
 
-@contextlib.contextmanager
-def _reading():
-    """What a site sent may be anything, and must not end the rounds of the others."""
-    try:
-        yield
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise quorum.SiteConfigurationError(f"its answer cannot be read: {error!r}") from None
-
-
 def _where(site):
     return {"records": site.records, "fold": site.fold}
 
@@ -153,7 +143,7 @@ class ToldSpending:
     """What sites said that they have spent, in the place of `private_simulation.Spending`.
 
     The sites count. The run's folder keeps what each told last, which may be more than this run
-    spent: a site counts what other runs asked for, and answers that got lost.
+    spent: a site also counts what other runs asked for.
     """
 
     def __init__(self, folder: pathlib.Path):

@@ -3,7 +3,8 @@
 Nothing here knows how a site is reached. A round asks all its sites at once. One that fails is
 asked again for the same round, also while others still work, unless these can make up the quorum;
 with the quorum reached, those that work are waited for and no one is asked again. What a site
-returns is a function of the seed and the round, so nothing depends on when it was asked.
+returns for a round does not depend on when it was asked: it is a function of the seed and the
+round, or, with noise of the site's own, kept by it until it is asked for something else.
 """
 
 import dataclasses

@@ -6,9 +6,10 @@ site is asked is `federated.tff_sites`, for sites that run what they are sent, o
 """
 
 import abc
+import contextlib
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -88,7 +89,13 @@ class RemoteRounds(abc.ABC):
                 f"it has other images than when the run began: {_difference(known, found)}. Start "
                 "a new run, or put the record set back"
             )
-        return self._train(site, found, values, round_number)
+        returned = self._train(site, found, values, round_number)
+        if returned.num_examples != known.fold_size:  # by which it would be weighed
+            raise quorum.SiteConfigurationError(
+                f"it says that it trained on {returned.num_examples} images, and its record set "
+                f"has {known.fold_size}"
+            )
+        return returned
 
     def _prepare(self, holdings: sites.Holdings) -> None:  # noqa: B027, nothing by default
         """What has to be done before sites are asked, each in a thread of its own."""
@@ -102,6 +109,19 @@ class RemoteRounds(abc.ABC):
         round_number: int,
     ) -> rounds.Returned:
         """Has a site train from the global weights on, a flat list."""
+
+
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """What a site sent may be anything, and must not end the rounds of the others.
+
+    Raises:
+        quorum.SiteConfigurationError: If it cannot be read within the block.
+    """
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise quorum.SiteConfigurationError(f"its answer cannot be read: {error!r}") from None
 
 
 def _difference(known, found):

@@ -144,6 +144,14 @@ def run(
             f"--init_from starts a new run, but {folder.path} already holds one; leave --init_from "
             "out to continue it, or give another --run_dir"
         )
+    started = server.ServerState(settings)
+    if init_from:  # before there is a folder of a run that would have to begin otherwise
+        checkpoints.start_from(
+            init_from,
+            settings.network.findings,
+            generator=started.generator,
+            discriminator=started.discriminator,
+        )
     with record_folder.claimed(folder.path, "training in"):
         _open(folder, settings, facts, clients)
         if flag_file is not None:
@@ -154,10 +162,10 @@ def run(
             stop.listening(),
             engine as rounds_,
             contextlib.closing(
-                _Training(settings, records, clients, folder, rounds_, spending)
+                _Training(settings, started, records, clients, folder, rounds_, spending)
             ) as training,
         ):
-            training.prepare(init_from)
+            training.prepare()
             return training.run(stop, show_progress)
 
 
@@ -218,9 +226,9 @@ def _open(folder, settings, facts, clients):
 class _Training:
     """State of one call of `run`."""
 
-    def __init__(self, settings, records, clients, folder, engine, spending):
+    def __init__(self, settings, state, records, clients, folder, engine, spending):
         self._settings, self._clients, self._folder = settings, clients, folder
-        self._state = server.ServerState(settings)
+        self._state = state
         self._engine = engine
         self._privacy = spending or private_simulation.Spending(settings, clients, folder.path)
         if settings.keeps_optimizer:
@@ -246,25 +254,19 @@ class _Training:
     def close(self):
         self._writer.close()
 
-    def prepare(self, init_from):
-        """Restores the newest checkpoint, or starts the networks."""
+    def prepare(self):
+        """Restores the newest checkpoint, or saves the first."""
         state, folder, clients = self._state, self._folder, self._clients
         self._checkpoints = checkpoints.Checkpoints(
             state, folder.checkpoints, self._settings.keep_checkpoints
         )
         shown = self._checkpoints.restore()
+        folder.rewind_stats(shown)
         if shown:
             _LOG.info("continuing %s after %d rounds", folder.path, state.rounds_done)
             if self._settings.client_dp_clipping == config.ADAPTIVE:
                 self._engine.clip_norm = float(state.clip_norm.numpy())
-            folder.rewind_stats(shown)
             return
-        if init_from:
-            path = checkpoints.latest(init_from)
-            checkpoints.restore_networks(
-                path, generator=state.generator, discriminator=state.discriminator
-            )
-            _LOG.info("starting from the networks of %s", path)
         _LOG.info(
             "starting %s: %s, %d training sets with %d to %d images, %d in a round",
             folder.path,
@@ -351,9 +353,11 @@ class _Training:
         if not distances:
             return []
         best = distance_monitor.read_best(self._folder)
+        # A continued run may measure with other features or numbers of images.
+        known = best and best["metric"] == self._distances.judge
         return generator_check.judge_distance(
             distances[self._distances.judge],
-            best["value"] if best else None,
+            best["value"] if known else None,
             self._settings.check_distance_factor,
         )
 
@@ -363,17 +367,18 @@ class _Training:
             _LOG.warning("round %d: the generator looks broken: %s", number, alarm)
         if self._settings.on_alarm != config.REVERT or not alarms + distance_alarms:
             return
-        best = self._folder.checkpoints / checkpoints.BEST
-        if distance_alarms and (paths := sorted(best.glob("ckpt-*.index"))):
+        best = distance_monitor.read_best(self._folder)
+        if distance_alarms and best:
+            path = self._folder.checkpoints / checkpoints.BEST / f"ckpt-{best['images_shown']}"
             checkpoints.restore_networks(
-                str(paths[-1].with_suffix("")),
+                str(path),
                 generator=self._state.generator,
                 discriminator=self._state.discriminator,
             )
             restored = rounds.flat(self._state.weights())
             moments = averaging.initial_moments(restored, self._settings)
             self._state.replace(restored, moments)
-            _LOG.warning("round %d: back to the networks of %s", number, best)
+            _LOG.warning("round %d: back to the networks of %s", number, path)
         else:
             self._state.replace(rounds.flat(weights), moments)
             _LOG.warning("round %d: back to the networks before the round", number)

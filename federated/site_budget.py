@@ -26,7 +26,7 @@ _NOISE_MULTIPLIERS = (1e-2, 1e3)
 
 
 class BudgetError(RuntimeError):
-    """The site's limit does not allow another answer."""
+    """The site's budget does not allow the answer, now or later."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +84,11 @@ def check_settings(settings: config.FederatedConfig, allow_test_seed: bool = Fal
 class Budget:
     """Answers that a site has given, in a file that is written before each and never goes back.
 
-    Every answer counts, also one that got lost and is asked for again.
+    Every answer counts, also one that got lost; `kept_answer.KeptAnswer` gives the last one again.
+
+    Attributes:
+        folder: Folder of the file.
+        limit: What is allowed.
     """
 
     def __init__(self, folder: pathlib.Path, limit: Limit):
@@ -97,7 +101,7 @@ class Budget:
         Raises:
             ValueError: If the file is damaged.
         """
-        self.limit = limit
+        self.folder, self.limit = folder, limit
         self._path, self._lock = folder / _FILE, threading.Lock()
         if not self._path.exists():
             folder.mkdir(parents=True, exist_ok=True)
@@ -134,8 +138,8 @@ class Budget:
             far, each at `privacy/delta`; `privacy/limit` of epsilon.
 
         Raises:
-            BudgetError: If epsilon would pass the limit; nothing is counted then.
-            ValueError: If the answer would be of another mechanism than those before.
+            BudgetError: If epsilon would pass the limit, or the answer would be of another
+                mechanism than those before; nothing is counted then.
         """
         with self._lock:
             mechanism = {
@@ -175,7 +179,7 @@ class Budget:
         known = self._content["mechanism"] or mechanism
         for name, value in known.items():
             if mechanism[name] != value:
-                raise ValueError(
+                raise BudgetError(
                     f"its {self.answers} answers had {name} = {value}, which its budget is for, "
                     f"and now {mechanism[name]} is asked for. Ask for {value}; a new budget at the "
                     "site would add its epsilon to the old one's"

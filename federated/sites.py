@@ -26,6 +26,10 @@ _KEYS = ("address", "records", "fold")
 _ADDRESS = re.compile(r"unix:/\S+|(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}")
 
 
+class UnfitError(ValueError):
+    """A site cannot take part with the record set that it has; the message says why."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Site:
     """A hospital as the coordinator reaches it.
@@ -157,7 +161,7 @@ def parse(site: Site, resolution: int, manifest_text: str, split_text: str | Non
         split_text: Content of the split's split.json, if its fold is one of a split.
 
     Raises:
-        ValueError: If the site cannot take part with this record set; names the site.
+        UnfitError: If the site cannot take part with this record set; names the site.
     """
     where = f"{site.name} ({site.records})"
     try:
@@ -165,24 +169,24 @@ def parse(site: Site, resolution: int, manifest_text: str, split_text: str | Non
         kind = content.get("format"), content.get("format_version")
         folds = json.loads(split_text)["folds"] if split_text else content.get("folds", {})
     except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f"the record set of {where} is damaged: {error!r}") from None
+        raise UnfitError(f"the record set of {where} is damaged: {error!r}") from None
     if kind != (manifest.FORMAT, manifest.FORMAT_VERSION):
-        raise ValueError(
+        raise UnfitError(
             f"{where} holds {kind[0]!r} version {kind[1]}; wanted is {manifest.FORMAT!r} version "
             f"{manifest.FORMAT_VERSION}, as tools/build_records.py of this version writes it"
         )
     if str(resolution) not in content["encoding"]:
         sizes = sorted(map(int, content["encoding"]))
-        raise ValueError(
+        raise UnfitError(
             f"{where} has no {resolution} px (found {sizes[0]}-{sizes[-1]}); run "
             f"tools/build_records.py --max_resolution={resolution} there, or give the federation a "
             "--resolution that all sites have"
         )
     fold = site.fold.rpartition("/")[2]
     if fold not in folds:
-        raise ValueError(f"{where} has no fold {site.fold!r}; its folds are {', '.join(folds)}")
+        raise UnfitError(f"{where} has no fold {site.fold!r}; its folds are {', '.join(folds)}")
     if not folds[fold]["records"]:
-        raise ValueError(
+        raise UnfitError(
             f"{where} has no images in its fold {site.fold!r}; name another fold, or leave the "
             "site out"
         )

@@ -89,10 +89,11 @@ class Connector:
             texts = []
             for path in (f"{site.records}/{manifest.MANIFEST}", site.split_path):
                 texts.append(self._run(executor, self._read, np.str_(path)) if path else None)
-        try:
-            return sites.parse(site, resolution, *(t and _text(t) for t in texts))
-        except (ValueError, KeyError) as error:
-            raise quorum.SiteConfigurationError(str(error)) from None
+        with remote_rounds.reading():
+            try:
+                return sites.parse(site, resolution, *(t and _text(t) for t in texts))
+            except sites.UnfitError as error:
+                raise quorum.SiteConfigurationError(str(error)) from None
 
     def train(self, site: sites.Site, computation: Any, argument: Any) -> Any:
         """Runs a computation at a site.
@@ -245,13 +246,14 @@ class RemoteRounds(remote_rounds.RemoteRounds):
         update, num_examples, losses = self._connector.train(
             site, self._computation(found.encoding), argument
         )
-        return rounds.Returned(
-            site.number,
-            site.name,
-            [np.asarray(u) for u in update],
-            int(num_examples),
-            np.asarray(losses),
-        )
+        with remote_rounds.reading():
+            return rounds.Returned(
+                site.number,
+                site.name,
+                [np.asarray(u) for u in update],
+                int(num_examples),
+                np.asarray(losses),
+            )
 
     def _computation(self, encoding):
         if encoding not in self._computations:

@@ -5,6 +5,7 @@ import json
 import logging
 import pathlib
 import tempfile
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -128,6 +129,8 @@ class RunInfo:
         alpha: Weight of that resolution in [0, 1]; None when stable.
         best: {"metric", "value"} by which the checkpoint was kept as the best; None if it is the
             newest.
+        privacy: What the whole run spent of differential privacy, such as {"epsilon", "delta"};
+            empty without.
     """
 
     settings: config.TrainConfig
@@ -137,6 +140,7 @@ class RunInfo:
     level: int
     alpha: float | None
     best: dict[str, Any] | None = None
+    privacy: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def network(self) -> config.NetworkConfig:
@@ -175,8 +179,8 @@ def load_generator(
     if best:
         if not (place / "best.json").exists():
             raise FileNotFoundError(
-                f"{run_dir} has kept no best checkpoint; a run does with --metric_every_kimg above "
-                "0. Leave --best out for the newest one"
+                f"{run_dir} has kept no best checkpoint; a run does with --metric_every_kimg (of "
+                "federations: --metric_every_rounds) above 0. Leave --best out for the newest one"
             )
         kept = json.loads((place / "best.json").read_text())
         paths = [str(place / f"ckpt-{kept.pop('images_shown')}")]
@@ -192,8 +196,20 @@ def load_generator(
         phase = plan.phase_at(max(shown - 1, 0))
         alpha = phase.alpha(shown) if phase.fading else None
         finished = shown >= plan.total_images
-        return generator, RunInfo(settings, records, shown, finished, phase.level, alpha, kept)
+        level, spent = phase.level, _privacy_spent(folder)
+        info = RunInfo(settings, records, shown, finished, level, alpha, kept, spent)
+        return generator, info
     raise CheckpointError(f"none of the {len(paths)} checkpoints in {place} can be read")
+
+
+def _privacy_spent(folder: run_folder.RunFolder) -> dict[str, float]:
+    rows = folder.read_stats()
+    prefix = "privacy/"
+    return {
+        name.removeprefix(prefix): value
+        for name, value in (rows[-1] if rows else {}).items()
+        if name.startswith(prefix)
+    }
 
 
 def restore_networks(path: str, **modules: tf.Module) -> int:
@@ -213,6 +229,36 @@ def restore_networks(path: str, **modules: tf.Module) -> int:
     partial = tf.train.Checkpoint(state=tf.train.Checkpoint(**modules))
     partial.restore(path).expect_partial().assert_existing_objects_matched()
     return int(tf.train.load_variable(path, "state/images_shown" + _VALUE))
+
+
+def start_from(run_dir: str, findings: Sequence[str], **modules: tf.Module) -> None:
+    """Takes over the networks of another run's newest checkpoint, for a new run.
+
+    Args:
+        run_dir: The other run's folder.
+        findings: Of the new run.
+        **modules: As of `restore_networks`.
+
+    Raises:
+        FileNotFoundError: If there is no checkpoint.
+        ValueError: If its networks are others, or it cannot be read.
+    """
+    path = latest(run_dir)
+    settings, _ = run_folder.RunFolder(run_dir).read()
+    if tuple(settings.network.findings) != tuple(findings):
+        raise ValueError(
+            f"--init_from={run_dir} was trained on other findings: "
+            f"{', '.join(settings.network.findings) or 'none'} there, "
+            f"{', '.join(findings) or 'none'} here"
+        )
+    try:
+        restore_networks(path, **modules)
+    except (AssertionError, ValueError, tf.errors.OpError) as error:
+        raise ValueError(
+            f"--init_from={run_dir} cannot be started from: {_first_line(error)}. It has to hold a "
+            "run with the same findings, --resolution, --latent_size, --fmap_base and --fmap_max"
+        ) from None
+    _LOG.info("starting from the networks of %s", path)
 
 
 def latest(run_dir: str) -> str:

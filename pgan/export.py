@@ -112,7 +112,7 @@ def _check_run(info: checkpoints.RunInfo, allow_unfinished: bool) -> None:
     if fading:
         state += f", {info.alpha:.0%} faded in"
     raise ValueError(
-        f"the run is unfinished ({state}). Continue it with tools/train_pgan.py, or give "
+        f"the run is unfinished ({state}). Continue it with the tool that began it, or give "
         "--allow_unfinished to export what there is"
     )
 
@@ -138,6 +138,7 @@ def _facts(
         "kept_as_best": info.best,
         "training_records": info.records,
         "training_settings": info.settings.to_dict(),
+        **({"differential_privacy": info.privacy} if info.privacy else {}),
         "intended_use": model_card.INTENDED_USE,
         "limits": list(model_card.LIMITS),
     }

@@ -165,6 +165,8 @@ class RunFolder:
 
     def rewind_stats(self, images_shown: int) -> None:
         """Drops the lines of stats.jsonl beyond the checkpoint that a run continues from."""
+        if not (self.path / "stats.jsonl").exists():
+            return
         kept = [row for row in self.read_stats() if row["images_shown"] <= images_shown]
         text = "".join(json.dumps(row) + "\n" for row in kept)
         write_atomically(self.path / "stats.jsonl", text)

@@ -127,6 +127,8 @@ def train(
         _LOG.info("waiting for the other workers of TF_CONFIG")
     strategy = distribute.make_strategy(settings.strategy)
     trainer = _Trainer(settings, records, folder, strategy, rates, show_progress)
+    if init_from:
+        trainer.start_from(init_from)
     stop = stop or StopRequest()
     with contextlib.ExitStack() as stack:
         if trainer.chief:
@@ -138,7 +140,7 @@ def train(
         # Listening begins after the strategy exists: TensorFlow's takes SIGTERM for itself.
         stack.enter_context(stop.listening())
         _LOG.info(hardware.advice(settings.precision, settings.strategy))
-        trainer.prepare(init_from)
+        trainer.prepare()
         try:
             return trainer.run(stop)
         except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
@@ -187,8 +189,18 @@ class _Trainer:
         self._writer = None
         self._looks = 0
 
-    def prepare(self, init_from):
-        """Restores the newest checkpoint, or starts the networks."""
+    def start_from(self, init_from):
+        """Takes over the networks of another run; before this one has a folder."""
+        checkpoints.start_from(
+            init_from,
+            self._settings.network.findings,
+            generator=self._state.generator,
+            discriminator=self._state.discriminator,
+            averaged=self._state.averaged,
+        )
+
+    def prepare(self):
+        """Restores the newest checkpoint, if there is one."""
         self._checkpoints = checkpoints.Checkpoints(
             self._state, self._folder.checkpoints, self._settings.keep_checkpoints, self.chief
         )
@@ -197,15 +209,6 @@ class _Trainer:
             _LOG.info("continuing %s at %s images", self._folder.path, f"{shown:,}")
             self._folder.rewind_stats(shown)
         else:
-            if init_from:
-                path = checkpoints.latest(init_from)
-                checkpoints.restore_networks(
-                    path,
-                    generator=self._state.generator,
-                    discriminator=self._state.discriminator,
-                    averaged=self._state.averaged,
-                )
-                _LOG.info("starting from the networks of %s", path)
             _LOG.info("starting %s", self._folder.path)
             if self.chief:
                 self._snapshots.draw_reals()
@@ -408,9 +411,15 @@ def _in_loss(name: str) -> bool:
 
 
 def resume_command(arguments: list[str]) -> str:
-    """The shell command that continues a run: the one that started it.
+    """The shell command that continues a run: the one that started it, without --init_from.
 
     Args:
         arguments: `sys.argv` of the tool.
     """
-    return " ".join(["python", *map(shlex.quote, arguments)])
+    kept, skip = [], False
+    for argument in arguments:
+        name, equals, _ = argument.lstrip("-").partition("=")
+        if not skip and not (argument.startswith("-") and name == "init_from"):
+            kept.append(argument)
+        skip = not skip and argument.startswith("-") and name == "init_from" and not equals
+    return shlex.join(["python", *kept])

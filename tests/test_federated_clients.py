@@ -126,6 +126,7 @@ def test_images_trained_on_are_those_of_the_arm(records):
     [
         ({"images_per_client": 50}, "3 clients want 150 images"),
         ({"num_clients": 40}, "would have no patient"),
+        ({"attack": "noise", "attackers": 2, "client_split": "sites"}, "none of 2 clients honest"),
         ({"train_fold": "all"}, "patients of .* are also in"),
         ({"client_split": "nowhere"}, "has no split 'nowhere'"),
         ({"num_clients": 1, "images_per_client": 5}, "--num_clients=1 takes all images"),

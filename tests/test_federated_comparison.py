@@ -178,6 +178,10 @@ def test_the_tool_sets_attacks_against_aggregators(run_tool, tmp_path, capsys):
         (("--attacks=none", "--aggregators=krum"), "got 'krum'"),
         (("--attacks=none", "--aggregators=clipped_mean"), "needs --clip_norm"),
         (("--seeds=one",), "--seeds wants whole numbers"),
+        (("--seeds=1,1,2",), "--seeds has one twice: 1,1,2"),
+        (("--arms=single,single",), "--arms has one twice"),
+        (("--attack_scale=5",), "--attack_scale: of no use without --attacks"),
+        (("--attacks=none", "--arms=single"), "--arms: of no use with --attacks"),
     ],
 )
 def test_the_tool_refuses_what_it_cannot_do(run_tool, tmp_path, capsys, changes, message):

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 import tiny_federations
 
-from federated import coordination, local, quorum, rounds, sites
+from federated import coordination, local, private_sites, quorum, rounds, sites
 from pgan import checkpoints, run_folder, train
 
 _TIMES = quorum.QuorumConfig(retry_seconds=0.0, patience=0.0)
@@ -196,3 +196,32 @@ def test_what_only_a_simulation_has_is_refused(tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
         _federate(tmp_path / "run", **changes)
     assert not (tmp_path / "run").exists()
+
+
+class _Liar:
+    """A site that weighs itself more than its record set says."""
+
+    def __init__(self, examples):
+        self.examples = examples
+
+    def holdings(self, site, resolution):
+        return _look()(site, resolution)
+
+    def train(self, site, settings, values, number):
+        update = [np.ones_like(v) for v in values]
+        losses = np.zeros(len(local.LOSS_NAMES), np.float32)
+        return rounds.Returned(site.number, site.name, update, self.examples, losses)
+
+
+def test_a_site_cannot_choose_its_weight():
+    chosen = tiny_federations.settings(num_clients=1, client_share=1.0, held_out_fold="")
+    weights = local.LocalTrainer(chosen).initial_weights()
+    found, holdings = _sites("a"), [_holding("a")]
+    asked = [rounds.Participant(0, "a", None)]
+    arguments = chosen, found, holdings
+    honest = private_sites.PrivateRounds(*arguments, _Liar(10), _TIMES)
+    assert honest.run(weights, [], asked, 0).clients[0]["examples"] == 10
+    for examples in (10**12, 10**320):
+        engine = private_sites.PrivateRounds(*arguments, _Liar(examples), _TIMES)
+        with pytest.raises(quorum.QuorumError, match="its record set has 10"):
+            engine.run(weights, [], asked, 0)

@@ -74,8 +74,11 @@ def test_a_classifier_without_names_has_the_findings_of_the_records(tmp_path):
     classify = example_screening.load(_save(tmp_path / "model", findings=(), signature="predict"))
     images = np.full((2, 16, 16), 40, np.uint8)
     labels = np.array([[0, 0], [1, 1]], np.float32)
-    flagged = example_screening.flag([(["a", "b"], images, labels)], ("M", "H"), classify, 0.9)
-    assert flagged == [("a", "M", 0.0, 1.0), ("b", "H", 1.0, 0.0)]
+    batches = [(["a", "b"], images, labels)]
+    flagged, known = example_screening.flag(batches, ("M", "H"), classify, 0.9)
+    assert flagged == [("a", "M", 0.0, 1.0), ("b", "H", 1.0, 0.0)] and known == ("M", "H")
+    with pytest.raises(ValueError, match="2 probabilities and does not name .* records have 3"):
+        example_screening.flag(batches, ("M", "H", "N"), classify, 0.9)
 
 
 def test_what_cannot_be_used_is_refused(run_tool, records, tmp_path, capsys):
@@ -97,6 +100,10 @@ def test_what_cannot_be_used_is_refused(run_tool, records, tmp_path, capsys):
     assert "--confidence must be" in message(f"--classifier={model}", "--confidence=0.3")
     other = _save(tmp_path / "other", signature="classify")
     assert "wanted is one of" in message(f"--classifier={other}")
+    (tmp_path / "foreign.csv").write_text("image_id\nsomebody\n")
+    foreign = tiny_federations.settings(leave_out=str(tmp_path / "foreign.csv"))
+    with pytest.raises(ValueError, match="1 of the 1 records of --leave_out=.* such as somebody"):
+        clients.draw(foreign, records)
     with pytest.raises(ValueError, match="does not exist"):
         example_screening.read_ids(tmp_path / "none.csv")
     (tmp_path / "wrong.csv").write_text("a,b\n1,2\n")

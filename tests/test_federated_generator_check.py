@@ -1,5 +1,7 @@
 """The automatic look at a generator: fires on broken ones, not on ordinary ones."""
 
+import dataclasses
+import json
 import re
 import unittest.mock
 
@@ -125,6 +127,23 @@ def test_a_distance_that_jumps_goes_back_to_the_best(records, tmp_path):
     reader = tf.train.load_checkpoint(str(first.with_suffix("")))
     for name, value in reverted.items():
         np.testing.assert_array_equal(reader.get_tensor(name), value)
+
+
+def test_a_distance_of_another_name_is_no_yardstick(records, tmp_path):
+    """A run that is continued with fewer images measures something else."""
+    measured = {"metric_every_rounds": 1, "critic_images": 8}
+    _simulate(records, tmp_path / "run", metric_images=8, **measured)
+    best = tmp_path / "run/checkpoints/best/best.json"
+    facts = json.loads(best.read_text())
+    best.write_text(json.dumps({**facts, "value": 1e-9}))
+    chosen = tiny_federations.settings(rounds=3, metric_images=4, **measured)
+    simulation.simulate(chosen, records, str(tmp_path / "run"), show_progress=False)
+    assert run_folder.RunFolder(tmp_path / "run").read_stats()[-1]["alarms"] == []
+    best.write_text(json.dumps({**json.loads(best.read_text()), "value": 1e-9}))
+    again = dataclasses.replace(chosen, rounds=4)
+    simulation.simulate(again, records, str(tmp_path / "run"), show_progress=False)
+    [alarm] = run_folder.RunFolder(tmp_path / "run").read_stats()[-1]["alarms"]
+    assert "1e-09 at best" in alarm
 
 
 def test_with_privacy_it_is_drawn_for_no_patients_labels(records):

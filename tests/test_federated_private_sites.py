@@ -101,7 +101,7 @@ def test_rounds_are_those_of_one_process_with_the_same_secret(hospitals, tmp_pat
     with _running(hospitals, tmp_path) as found:
         engine = _engine(chosen, found)
         first = engine.run(weights, [], _participants(found), 0)
-        again = engine.run(weights, [], _participants(found), 0)
+        again = engine.run(weights, [], _participants(found), 1)
     expected = _in_process(chosen, hospitals, weights, 0)
     for a, b, old in zip(first.weights, expected.weights, rounds.flat(weights), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -117,18 +117,43 @@ def test_rounds_are_those_of_one_process_with_the_same_secret(hospitals, tmp_pat
             "privacy/delta": 1e-5,
             "privacy/limit": 1000.0,
         }
-        # A round that is asked for twice counts twice.
+        # Another round is another answer.
         assert later["privacy/epsilon"] == privacy.example_epsilon(2.0, rate, 8, 1e-5)
 
 
 def test_without_a_test_seed_every_answer_has_noise_of_its_own(hospitals, tmp_path):
     chosen = _settings(dp_test_seed=-1)
     weights = rounds.InProcess(chosen).trainer.initial_weights()
-    with _running(hospitals, tmp_path) as found:
-        found = found[:1]
-        engine = _engine(chosen, found)
-        first, second = (engine.run(weights, [], _participants(found), 0) for _ in range(2))
+    outcomes = []
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        with _running(hospitals, folder) as found:
+            outcomes.append(
+                _engine(chosen, found[:1]).run(weights, [], _participants(found[:1]), 0)
+            )
+    first, second = outcomes
     assert any(np.any(a != b) for a, b in zip(first.weights, second.weights, strict=True))
+
+
+def test_the_same_request_gets_the_same_answer_and_spends_nothing(hospitals, tmp_path):
+    """As after a lost tunnel; also when the site's program was started again meanwhile."""
+    chosen = _settings(dp_test_seed=-1)
+    weights = rounds.InProcess(chosen).trainer.initial_weights()
+
+    def ask(number):
+        with _running(hospitals, tmp_path) as found:
+            return _engine(chosen, found[:1]).run(weights, [], _participants(found[:1]), number)
+
+    first, again, later, before = ask(0), ask(0), ask(1), ask(0)
+    for a, b in zip(first.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert first.clients == again.clients
+    answers = [o.clients[0]["privacy/answers"] for o in (first, again, later, before)]
+    assert answers == [1, 1, 2, 3]  # only the last one is kept
+    assert any(np.any(a != b) for a, b in zip(first.weights, before.weights, strict=True))
+    kept = tmp_path / "budget_north/last_answer.bin"
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:-1])  # not the answer that was given
+    assert ask(0).clients[0]["privacy/answers"] == 4
 
 
 @pytest.mark.slow
@@ -164,8 +189,8 @@ def test_a_run_ends_when_a_budget_is_spent_and_a_quorum_goes_on(hospitals, tmp_p
     told = json.loads((tmp_path / "run/privacy.json").read_text())
     assert told["south"]["privacy/epsilon"] == pytest.approx(one)
     assert rows[-1]["privacy/epsilon"] == max(each["privacy/epsilon"] for each in told.values())
-    # An answer for round 1 was given before the other site refused, and lost with the run.
-    assert told["north"]["privacy/answers"] == 4.0
+    # The answer for round 1, given before the other site refused, is given again.
+    assert told["north"]["privacy/answers"] == 3.0
 
 
 @pytest.mark.parametrize(
@@ -188,7 +213,7 @@ def test_a_budget_is_for_one_mechanism(tmp_path):
     budget = site_budget.Budget(tmp_path / "budget", _LIMIT)
     budget.spend(_settings(), 100)
     for changes, images in (({"dp_noise_multiplier": 8.0}, 100), ({}, 99)):
-        with pytest.raises(ValueError, match="which its budget is for"):
+        with pytest.raises(site_budget.BudgetError, match="which its budget is for"):
             budget.spend(_settings(**changes), images)
     # What epsilon does not depend on may change, and another run counts in the same budget.
     budget = site_budget.Budget(tmp_path / "budget", _LIMIT)

@@ -1,5 +1,6 @@
 """The loop over rounds: resume, refusal, what the folder holds, arms."""
 
+import dataclasses
 import json
 import signal
 import unittest.mock
@@ -180,6 +181,11 @@ def test_arms_start_alike_and_can_start_from_a_run(records, tmp_path):
         np.testing.assert_allclose(first[name], second[name], atol=1e-6)
     with pytest.raises(ValueError, match="--init_from starts a new run"):
         _simulate(records, tmp_path / "second", init_from=str(tmp_path / "first"))
+    # What cannot be started from leaves no run behind that would begin otherwise.
+    wider = dataclasses.replace(tiny_federations.settings().network, fmap_max=8)
+    with pytest.raises(ValueError, match="the same findings, --resolution"):
+        _simulate(records, tmp_path / "other", init_from=str(tmp_path / "first"), network=wider)
+    assert not (tmp_path / "other").exists()
     # Killed in its first round and continued, it still starts from there.
     with unittest.mock.patch.object(rounds, "train_client", side_effect=RuntimeError("killed")):
         with pytest.raises(RuntimeError, match="killed"):

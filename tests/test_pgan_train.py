@@ -219,8 +219,30 @@ def test_init_from_takes_weights_not_the_clock(settings, phantom_records, whole_
         stop=_StopAt(1),
     )
     assert result.images_shown == 0
+    # What cannot be started from leaves no run behind that would begin otherwise.
+    wider = dataclasses.replace(settings.network, fmap_max=16)
+    for source, network, message in (
+        (str(tmp_path / "nowhere"), settings.network, "holds no checkpoint"),
+        (whole_run, wider, "the same findings, --resolution"),
+    ):
+        chosen = dataclasses.replace(settings, network=network)
+        with pytest.raises((ValueError, FileNotFoundError), match=message):
+            train.train(chosen, phantom_records, str(tmp_path / "other"), init_from=source)
+        assert not (tmp_path / "other").exists()
     with pytest.raises(ValueError, match="--init_from starts a new run"):
         train.train(settings, phantom_records, whole_run, init_from=whole_run)
+
+
+def test_the_command_that_continues_a_run():
+    command = [
+        "tools/train_pgan.py",
+        "--init_from=runs/a b",
+        "--run_dir=b",
+        "--init_from",
+        "x",
+        "-v",
+    ]
+    assert train.resume_command(command) == "python tools/train_pgan.py --run_dir=b -v"
 
 
 def test_load_generator_reads_the_average(settings, whole_run):

@@ -45,6 +45,7 @@ _ATTACKERS = flags.DEFINE_integer("attackers", 1, "Clients that attack.", 1)
 _ATTACK_SCALE = flags.DEFINE_float("attack_scale", 1.0, "See tools/simulate_federated.py.", 0)
 _CLIP_NORM = flags.DEFINE_float("clip_norm", 0.0, "Norm of clipped_mean.", 0)
 _REJECT_NORM = flags.DEFINE_float("reject_norm", 0.0, "Norm of norm_rejection.", 0)
+_OF_ATTACKS = ("aggregators", "attackers", "attack_scale", "clip_norm", "reject_norm")
 _JOBS = flags.DEFINE_integer(
     "jobs", 1, "Runs at a time, each on its share of the processor's cores.", 1
 )
@@ -78,6 +79,8 @@ def _variants() -> dict[str, list[str]]:
 
 
 def _check(name, values, known):
+    if len(set(values)) < len(values):
+        raise ValueError(f"--{name} has one twice: {','.join(values)}")
     wrong = [value for value in values if value not in known]
     if wrong:
         raise ValueError(f"--{name} must be of {', '.join(known)}; got {wrong[0]!r}")
@@ -119,7 +122,16 @@ def main() -> None:
     """Runs the tool; see the module's docstring."""
     if not _SEEDS.value or not all(seed.isdigit() for seed in _SEEDS.value):
         raise ValueError(f"--seeds wants whole numbers such as 1,2,3; got {_SEEDS.value}")
-    variants, seeds = _variants(), [int(seed) for seed in _SEEDS.value]
+    seeds = [int(seed) for seed in _SEEDS.value]
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"--seeds has one twice: {','.join(_SEEDS.value)}")
+    useless = ("arms",) if _ATTACKS.value else _OF_ATTACKS
+    given = [f"--{name}" for name in useless if flags.FLAGS[name].present]
+    if given:
+        raise ValueError(
+            f"{', '.join(given)}: of no use {'with' if _ATTACKS.value else 'without'} --attacks"
+        )
+    variants = _variants()
     output = pathlib.Path(_OUTPUT.value)
     output.mkdir(parents=True, exist_ok=True)
     _train(variants, seeds, output)

@@ -22,8 +22,8 @@ have answered; the log names it. The same command again continues the run; SIGTE
 the round first, unless no site is at work in it. tools/export_generator.py exports the result.
 """
 
+import dataclasses
 import logging
-import shlex
 import sys
 
 from absl import app, flags
@@ -75,6 +75,7 @@ def _settings(holdings: list[sites.Holdings]) -> config.FederatedConfig:
         num_clients=len(holdings),
         images_per_client=0,
         held_out_fold="",
+        check_distance_factor=0.0,  # here is nothing to measure distances to
     )
 
 
@@ -99,6 +100,7 @@ def main() -> int | None:
     from tqdm.contrib import logging as tqdm_logging
 
     from federated import coordination
+    from pgan import train
 
     loggers = [logging.getLogger(name) for name in ("federated", "pgan")]
     for logger in loggers:
@@ -107,8 +109,11 @@ def main() -> int | None:
     with tqdm_logging.logging_redirect_tqdm(loggers):
         resolution = flags.FLAGS.resolution
         private = flags.FLAGS.dp_clip_norm > 0
+        run_dir = _RUN_DIR.value
+        if _DRY_RUN.value:  # asks all sites, and waits for none
+            run_dir, times = None, dataclasses.replace(times, patience=0.0)
         holdings = coordination.find_holdings(
-            all_sites, _RUN_DIR.value, resolution, times, private=private
+            all_sites, run_dir, resolution, times, private=private
         )
         settings = _settings(holdings)
         if _DRY_RUN.value:
@@ -118,14 +123,14 @@ def main() -> int | None:
             all_sites,
             holdings,
             times,
-            _RUN_DIR.value,
+            run_dir,
             _INIT_FROM.value,
             flag_file=_flag_file(),
         )
     if result.signal is not None:
         print(
             f"saved after {result.rounds_done:,} rounds; continue with\n"
-            f"  {shlex.join(['python', *sys.argv])}"
+            f"  {train.resume_command(sys.argv)}"
         )
         return 128 + result.signal
     print(f"finished after {result.rounds_done:,} rounds: {_RUN_DIR.value}")

@@ -9,7 +9,9 @@ the worker of tools/run_site.py it runs no computation that it is sent: what pro
 decided here. It listens on this machine's own interface only; open the way from here with
 
     ssh -N -o ServerAliveInterval=30 -o ExitOnForwardFailure=yes \
-        -o StreamLocalBindMask=0177 -R /run/pgan/north.sock:localhost:10000 pgan@coordinator
+        -R /run/pgan/north.sock:localhost:10000 pgan@coordinator
+
+with the lines in the coordinator's sshd_config that tools/run_site.py shows.
 
 --budget is a folder in which every answer is counted before it is given, over restarts and over all
 federations that ask. An answer that would pass --max_epsilon is refused. The budget is for one

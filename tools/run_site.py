@@ -14,9 +14,13 @@ user can read. Therefore
   - nobody but the coordinator may reach the port. The worker listens on all interfaces: let the
     firewall refuse the port from outside, and open the way from here with
         ssh -N -o ServerAliveInterval=30 -o ExitOnForwardFailure=yes \
-            -o StreamLocalBindMask=0177 -R /run/pgan/north.sock:localhost:10000 pgan@coordinator
+            -R /run/pgan/north.sock:localhost:10000 pgan@coordinator
     The tunnel encrypts, knows both ends by their keys, and ends in a socket that only the
-    coordinator's user can open: `address = unix:/run/pgan/north.sock`.
+    coordinator's user can open: `address = unix:/run/pgan/north.sock`. It is the coordinator's
+    sshd_config that decides who opens it, and whether a tunnel that broke can come back:
+        Match User pgan
+            StreamLocalBindMask 0177
+            StreamLocalBindUnlink yes
 
 The updates of a round are computed from the images and can give some of them away; who must rule
 that out needs differential privacy, for which there is tools/run_private_site.py.

@@ -45,7 +45,7 @@ def main() -> None:
             part = slice(start, start + _BATCH)
             yield ids[part], reader.read(places), labels[part]
 
-    flagged = example_screening.flag(
+    flagged, known = example_screening.flag(
         batches(),
         tuple(records.findings),
         example_screening.load(_CLASSIFIER.value),
@@ -54,6 +54,9 @@ def main() -> None:
     example_screening.write(_OUTPUT.value, flagged)
     images = len({one.image_id for one in flagged})
     print(f"{len(flagged)} labels of {images} of {len(ids)} images: {_OUTPUT.value}")
+    unknown = [name for name in records.findings if name not in known]
+    if unknown:
+        print(f"not looked at, since the classifier does not know them: {', '.join(unknown)}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ the round first. tools/export_generator.py exports the result.
 """
 
 import logging
-import shlex
 import sys
 
 from absl import flags
@@ -69,6 +68,7 @@ def main() -> int | None:
     from tqdm.contrib import logging as tqdm_logging
 
     from federated import simulation
+    from pgan import train
 
     loggers = [logging.getLogger(name) for name in ("federated", "pgan")]
     for logger in loggers:
@@ -81,7 +81,7 @@ def main() -> int | None:
     if result.signal is not None:
         print(
             f"saved after {result.rounds_done:,} rounds; continue with\n"
-            f"  {shlex.join(['python', *sys.argv])}"
+            f"  {train.resume_command(sys.argv)}"
         )
         return 128 + result.signal
     print(f"finished after {result.rounds_done:,} rounds: {_RUN_DIR.value}")
