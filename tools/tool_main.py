@@ -10,10 +10,16 @@ import os
 import pathlib
 import re
 import sys
+import warnings
 from collections.abc import Callable
 
 from absl import app, flags
 
+# Of libraries at pinned versions, which no user can mend.
+_ANNOUNCEMENTS = (
+    r"pkg_resources is deprecated as an API",
+    r"\s*TensorFlow Addons \(TFA\) has ended development",
+)
 _INTERRUPTED = 130  # what shells give to a command that Ctrl-C ended
 
 
@@ -42,6 +48,8 @@ def run(
         except flags.Error as wrong:
             sys.exit(_usage(wrong, wrong_usage))
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        for announcement in _ANNOUNCEMENTS:
+            warnings.filterwarnings("ignore", announcement, UserWarning)
         if tensorflow:
             load_tensorflow()
         return rest
