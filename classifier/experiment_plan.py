@@ -37,7 +37,7 @@ class Plan:
                     },
                     "real_validation": self.real_validation,
                     "local": inputs.local.fingerprint,
-                    "folds": inputs.folds,
+                    "folds": {fold: inputs.local.fold_fingerprint(fold) for fold in inputs.folds},
                     "generators": {
                         role: site.generator.fingerprint for role, site in inputs.sites.items()
                     },

@@ -34,8 +34,12 @@ class MaskedLoss(tf.keras.losses.Loss):
             # Seconds to import, for those only who want it.
             import tensorflow_addons as tfa
 
+            # Its own weight of positives, 0.25, would undo weights that are given.
+            weighted = positive_weights is not None or negative_weights is not None
             self._focal = tfa.losses.SigmoidFocalCrossEntropy(
-                from_logits=True, reduction=tf.keras.losses.Reduction.NONE
+                from_logits=True,
+                alpha=None if weighted else 0.25,
+                reduction=tf.keras.losses.Reduction.NONE,
             )
         self._positive = _weights(positive_weights)
         self._negative = _weights(negative_weights)

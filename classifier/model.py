@@ -97,8 +97,16 @@ class Classifier(tf.keras.Model):
                 self._settings.attack,
                 self._settings.attack_epsilon,
                 self._settings.attack_steps,
+                self._attack_seed(),
             )
         return super().train_step((images, *rest))
+
+    def _attack_seed(self):
+        """A function of seed, step and device, so that a continued training attacks alike."""
+        context = tf.distribute.get_replica_context()
+        replica = context.replica_id_in_sync_group if context is not None else 0
+        stream = tf.cast(replica, tf.int64) + 1_000_003 * (self._settings.seed + 1)
+        return tf.stack([stream, tf.cast(self.optimizer.iterations, tf.int64)])
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):
         """Keras' loss plus the decay of kernels and of the scales of normalisation."""

@@ -54,8 +54,13 @@ class Predictions:
             raise ValueError(f"the scores of {bad} of {count} images are not finite")
 
     def same_images(self, other: "Predictions") -> bool:
-        """Whether another classifier judged the same images with the same findings."""
-        return list(self.image_ids) == list(other.image_ids) and self.findings == other.findings
+        """Whether another classifier judged the same images with the same findings and labels."""
+        return (
+            list(self.image_ids) == list(other.image_ids)
+            and list(self.patients) == list(other.patients)
+            and self.findings == other.findings
+            and np.array_equal(self.labels, other.labels, equal_nan=True)
+        )
 
 
 def save(predictions: Predictions, path: str | os.PathLike) -> None:

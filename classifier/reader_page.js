@@ -140,7 +140,7 @@ function showReading() {
   image.alt = "Radiograph " + (state.position + 1);
   zoomStep = 0;
   fit();
-  if (state.shown === null) state.shown = Date.now();
+  if (state.shown === null) startClock();
   const block = STUDY.blocks[entry.block];
   byId("progress").textContent = "Radiograph " + (block.items.indexOf(entry.item) + 1) + " of " +
     block.items.length + "  \u00b7  " + sizeText(entry.resolution) + " pixels" +

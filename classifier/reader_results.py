@@ -97,7 +97,6 @@ def _of_readers(panel, metric, estimates, unanswered) -> Iterator[Row]:
 
 
 def _of_groups(panel, metric, estimates, unanswered) -> Iterator[Row]:
-    right = reader_study.right(panel, unanswered)
     for group in reader_study.group_names(panel):
         places = panel.of_group(group)
         found = reader_intervals.summary(estimates.of(places), share=metric != AUC)
@@ -116,10 +115,7 @@ def _of_groups(panel, metric, estimates, unanswered) -> Iterator[Row]:
             "count": estimates.counts[places].sum(),
         }
         if metric == "accuracy":
-            counted = ~np.isnan(right[places])
-            kinds = np.broadcast_to(panel.synthetic, counted.shape)[counted]
-            hits = int(np.nansum(right[places]))
-            row["p_guessing"] = reader_study.guessing_p_value(kinds, hits)
+            row["p_guessing"] = reader_study.group_guessing_p_value(panel, places)
         yield row
 
 

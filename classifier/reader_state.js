@@ -14,6 +14,7 @@ STUDY.blocks.forEach(function (block, number) {
 });
 
 let storageWorks = false;
+let shownSteady = null; // as state.shown, by a clock that only goes forward; of this visit
 let state = {
   screen: "start", // start, reading, break or end
   why: "", // of a break: block, pause or away
@@ -62,10 +63,21 @@ function answer() {
   return state.answers[item];
 }
 
-// Of the time for the present image, ms. Never more than the limit, even if the clock was set back.
-function timeLeft() {
-  return Math.min(LIMIT, state.shown + LIMIT - Date.now());
+// Begins the time of the present image.
+function startClock() {
+  state.shown = Date.now();
+  shownSteady = window.performance.now();
 }
+
+// Time since the present image appeared, ms. Since a reload only the time of day knows; before, a
+// clock that nobody can set back does, too.
+function timeSpent() {
+  const spent = Math.max(0, Date.now() - state.shown);
+  return shownSteady === null ? spent : Math.max(spent, window.performance.now() - shownSteady);
+}
+
+// Of the time for the present image, ms.
+function timeLeft() { return LIMIT - timeSpent(); }
 
 function unansweredPosition() {
   for (let i = 1; i <= SEQUENCE.length; i++) {
@@ -79,10 +91,11 @@ function unansweredPosition() {
 // Adds the time since the image appeared.
 function stopClock() {
   if (state.shown === null) return;
-  let spent = Math.max(0, Date.now() - state.shown);
+  let spent = timeSpent();
   if (LIMIT !== null) spent = Math.min(LIMIT, spent);
   answer().milliseconds += spent;
   state.shown = null;
+  shownSteady = null;
 }
 
 // Ends the present image and goes on; a timed reader never comes back to it.

@@ -18,6 +18,9 @@ UNANSWERED = ("wrong", "excluded")
 ALL_READERS = "all readers"
 
 
+_EXCHANGES = 10_000
+
+
 @dataclasses.dataclass(frozen=True)
 class Panel:
     """Answers to the images of one resolution, R readers by N images.
@@ -157,6 +160,35 @@ def guessing_p_value(synthetic: np.ndarray, hits: int) -> float:
     if share == 1.0:
         return math.nan
     return float(scipy_stats.binomtest(hits, len(synthetic), share).pvalue)
+
+
+def group_guessing_p_value(panel: Panel, readers: np.ndarray) -> float:
+    """Two-sided p value of the right answers of a group that cannot tell real from synthetic.
+
+    What is real is exchanged among the images, all readers' answers to an image staying together:
+    readers who agree, as over an image that looks odd to all, are no independent witnesses, as a
+    binomial test would take them for.
+
+    Args:
+        panel: The answers.
+        readers: Places of the group's readers.
+
+    Returns:
+        At least 1 in 10,001; NaN without answers, or if all answered images are of one kind.
+    """
+    called = panel.called[readers]
+    answered = (~np.isnan(called)).sum(axis=0)
+    # By how much right answers change if the image is synthetic instead of real.
+    gain = (2 * np.nansum(called, axis=0) - answered)[answered > 0]
+    synthetic = panel.synthetic[answered > 0]
+    if not 0 < synthetic.sum() < len(synthetic):
+        return math.nan
+    rng = np.random.default_rng(0)
+    exchanged = rng.permuted(np.tile(synthetic, (_EXCHANGES, 1)), axis=1) @ gain
+    # The mean over all exchanges; integers, so that equal ones are equal.
+    expected = gain.sum() * synthetic.mean()
+    as_far = np.abs(exchanged - expected) >= abs(gain[synthetic].sum() - expected) - 1e-9
+    return float((1 + as_far.sum()) / (1 + _EXCHANGES))
 
 
 def kappa(panel: Panel, readers: np.ndarray) -> agreement.Kappa | None:

@@ -7,17 +7,19 @@ continued where they were interrupted.
 import dataclasses
 import hashlib
 import json
+import logging
 import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from classifier import image_table, recipes
-from pgan import label_plan, synthesis, synthetic_sets
+from pgan import label_plan, run_folder, synthesis, synthetic_sets
 from pgan.data import labels as labels_lib
 from pgan.data import pool as pool_lib
-from pgan.data import quotas, record_set
+from pgan.data import quotas, record_set, splits
 
+_LOG = logging.getLogger(__name__)
 _OWN_ORDER = 1_000_000_007  # added to seeds
 
 
@@ -50,7 +52,18 @@ class Site:
                 f"the generator {self.generator.name} was trained on {facts.get('name')}, fold "
                 f"{facts.get('fold')}; {self.records.path}, fold {self.fold}, holds other images"
             )
-        return [image_table.Fold(self.records, self.fold)]
+        folds = [image_table.Fold(self.records, self.fold)]
+        for seen in facts.get(run_folder.ANCESTORS, []):
+            if seen.get("fingerprint") == self.records.fingerprint:
+                folds.append(image_table.Fold(self.records, seen["fold"]))
+            else:
+                _LOG.warning(
+                    "the generator %s was started from networks trained on %s; whether test images "
+                    "are of patients of that is not checked",
+                    self.generator.name,
+                    seen.get("name"),
+                )
+        return folds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,8 +151,8 @@ def test_images(
     """Real images to judge on, of no patient that any generator was trained on.
 
     Raises:
-        ValueError: If there are not enough, a patient was trained on, or a generator was trained
-            on images that were prepared in another way.
+        ValueError: If there are not enough, a patient was trained or validated on or is in both
+            of these folds, or a generator was trained on images that were prepared in another way.
     """
     fold = inputs.folds[2]
     if experiment.test:
@@ -155,6 +168,7 @@ def test_images(
                     f"{' or '.join(experiment.test_classes)}"
                 )
             table = table.select(np.flatnonzero(wanted))
+    splits.check_disjoint((inputs.local, inputs.folds[0]), (inputs.local, inputs.folds[1]))
     own = [image_table.Fold(inputs.local, name) for name in inputs.folds[:2]]
     table.require_no_patient_of(own, "the classifier")
     for site in inputs.sites.values():

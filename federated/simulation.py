@@ -152,6 +152,7 @@ def run(
             generator=started.generator,
             discriminator=started.discriminator,
         )
+        facts = {**facts, run_folder.ANCESTORS: run_folder.started_from(init_from)}
     with record_folder.claimed(folder.path, "training in"):
         _open(folder, settings, facts, clients)
         if flag_file is not None:

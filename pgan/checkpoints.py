@@ -15,6 +15,7 @@ from pgan import config, networks, run_folder, schedule, training_step
 _LOG = logging.getLogger(__name__)
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 
+_UNREADABLE = (tf.errors.OpError, IndexError)  # IndexError: of a file that was cut off
 BEST = "best"  # folder of the checkpoint that the distance monitor keeps
 
 
@@ -85,7 +86,7 @@ class Checkpoints:
             try:
                 status = self._checkpoint.restore(path)
                 status.assert_existing_objects_matched().assert_consumed()
-            except (tf.errors.OpError, AssertionError, ValueError) as error:
+            except (*_UNREADABLE, AssertionError, ValueError) as error:
                 _LOG.warning("checkpoint %s cannot be read: %s", path, _first_line(error))
                 continue
             return int(self._state.images_shown.numpy())
@@ -189,7 +190,7 @@ def load_generator(
     for path in reversed(paths):
         try:
             shown = restore_networks(path, averaged=generator)
-        except (tf.errors.OpError, IndexError) as error:  # IndexError: of a file that was cut off
+        except _UNREADABLE as error:
             _LOG.warning("checkpoint %s cannot be read: %s", path, _first_line(error))
             continue
         plan = schedule.build(settings.schedule, settings.network.resolution)
@@ -253,7 +254,7 @@ def start_from(run_dir: str, findings: Sequence[str], **modules: tf.Module) -> N
         )
     try:
         restore_networks(path, **modules)
-    except (AssertionError, ValueError, tf.errors.OpError) as error:
+    except (*_UNREADABLE, AssertionError, ValueError) as error:
         raise ValueError(
             f"--init_from={run_dir} cannot be started from: {_first_line(error)}. It has to hold a "
             "run with the same findings, --resolution, --latent_size, --fmap_base and --fmap_max"

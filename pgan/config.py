@@ -300,8 +300,13 @@ class TrainConfig(Config):
             ValueError: If one cannot be used.
         """
         self._check_choices()
-        for name in ("learning_rate", "micro_batch", "tick_kimg"):
-            per_resolution(getattr(self, name), f"--{name}")
+        size = self.schedule.initial_resolution
+        while size <= self.network.resolution:
+            for name in ("learning_rate", "micro_batch", "tick_kimg"):
+                at_resolution(getattr(self, name), size, f"--{name}")
+            size *= 2
+        if not self.penalty_target > 0:
+            raise ValueError(f"--penalty_target must be above 0, got {self.penalty_target}")
         if self.metric_every_kimg < 0:
             raise ValueError(f"--metric_every_kimg must not be negative: {self.metric_every_kimg}")
         for name in ("keep_checkpoints", "grid_columns", "metric_images"):

@@ -229,8 +229,12 @@ def _notes(sets, source, extractor):
         notes.append("No other real images were given (--floor), so there is no floor.")
     elif source.trained_on not in (None, floor.facts.get("fingerprint")):
         notes.append(
-            f"The generator of {source.name} was not trained on {floor.name} but on other "
-            "records; whether it has seen patients of the reference is not known here."
+            f"The generator of {source.name} was not trained on {floor.name} but on other records."
+        )
+    if not sets[REFERENCE].facts.get("unseen"):
+        notes.append(
+            f"Whether the generator of {source.name} has seen patients of the reference is not "
+            "known here."
         )
     if source.facts.get("kept_as_best"):
         metric = source.facts["kept_as_best"]["metric"]

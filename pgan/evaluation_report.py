@@ -158,7 +158,9 @@ def _facts(rows):
         facts.append(f"labels that it was drawn for: {_described(row['labels'])}")
     return [
         *facts,
-        f"reference, real images that were not trained on: {row['reference']}",
+        "reference, real images"
+        + (" of patients that were not trained on" if row.get("reference_unseen") else "")
+        + f": {row['reference']}",
         f"{row['count']:,} images of each set, {row['resolution']} px",
         f"features: {_described(row['features'])}",
         f"seed: {row['seed']}",

@@ -1,11 +1,12 @@
 """Which real and synthetic images an evaluation compares, and that they can be compared at all."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
-from pgan import image_sources, label_plan
-from pgan.data import record_set
+from pgan import image_sources, label_plan, run_folder
+from pgan.data import record_set, splits
 from pgan.image_sets import ImageSet, of_fold
 
 LABEL_SAMPLINGS = ("dataset", "uniform_class", "independent")
@@ -26,14 +27,10 @@ def real_sets(
         train_fold: Fold of the floor.
 
     Raises:
-        ValueError: If the generator was trained on the reference, the folds share images, or the
-            synthetic images have another size or were prepared in another way.
+        ValueError: If the generator was trained on patients of the reference, the folds share
+            images, or the synthetic images have another size or were prepared in another way.
     """
-    if source.trained_on == records.fold_fingerprint(held_out_fold):
-        raise ValueError(
-            f"{source.name} was trained on the fold {held_out_fold!r}; give --fold one that it "
-            "has not seen"
-        )
+    unseen = _is_unseen(records, source, held_out_fold)
     shared = (records.fold_mask(held_out_fold) & records.fold_mask(train_fold)).sum()
     if shared:
         raise ValueError(
@@ -43,7 +40,38 @@ def real_sets(
     records.require_preparation(source.preparation, source.name)
     folds = (held_out_fold, train_fold)
     reference, floor = (of_fold(records, source.resolution, fold) for fold in folds)
-    return reference, floor
+    return dataclasses.replace(reference, facts={**reference.facts, "unseen": unseen}), floor
+
+
+def _is_unseen(records, source, fold):
+    """Whether it is known that no patient of a fold was trained on; ValueError if some were."""
+    if source.trained_on == records.fold_fingerprint(fold):
+        raise ValueError(
+            f"{source.name} was trained on the fold {fold!r}; give --fold one that it has not seen"
+        )
+    ancestors = source.training_records.get(run_folder.ANCESTORS, [])
+    everything = [source.training_records, *ancestors]
+    apart = [_is_apart(records, source, fold, seen) for seen in everything]
+    return all(apart)
+
+
+def _is_apart(records, source, fold, seen):
+    if seen.get("fingerprint") != records.fingerprint:
+        return False
+    try:
+        known = records.fold_fingerprint(seen["fold"]) == seen.get("fold_fingerprint")
+    except ValueError:  # a split that is no longer there
+        return False
+    if not known:
+        return False
+    try:
+        splits.check_disjoint((records, fold), (records, seen["fold"]))
+    except ValueError as error:
+        raise ValueError(
+            f"{source.name} was trained on patients of the fold {fold!r}: {error} Give --fold one "
+            "that it has not seen"
+        ) from None
+    return True
 
 
 def require_fit(

@@ -1,10 +1,11 @@
 """Where images to be judged come from: a run, an export, a folder, a record set."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,8 @@ class Synthetic:
         draw: Function of label rows float32 [N, L] and a seed to batches uint8 [B, R, R]. Of
             images that exist already, the first N.
         facts: JSON types that identify the source.
-        trained_on: Fingerprint of the fold that the generator was trained on, if known.
-        trained_images: How many images of that fold it was trained on, if known.
+        training_records: Identity of what the generator was trained on, see
+            `run_folder.describe_records`; empty if not known.
         findings: Vocabulary of the labels; None if the images exist already.
         preparation: What was done to the images that the generator was trained on, see
             `RecordSet.preparation`; None if not known.
@@ -39,11 +40,20 @@ class Synthetic:
     resolution: int
     draw: Callable[[np.ndarray, int], image_sets.Batches]
     facts: dict[str, Any]
-    trained_on: str | None = None
-    trained_images: int | None = None
+    training_records: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     findings: tuple[str, ...] | None = None
     preparation: dict[str, Any] | None = None
     images: image_sets.ImageSet | None = None
+
+    @property
+    def trained_on(self) -> str | None:
+        """Fingerprint of the fold that the generator was trained on, if known."""
+        return self.training_records.get("fold_fingerprint")
+
+    @property
+    def trained_images(self) -> int | None:
+        """How many images of that fold it was trained on, if known."""
+        return self.training_records.get("fold_size")
 
 
 def from_run(run_dir: str, best: bool = False) -> Synthetic:
@@ -77,9 +87,13 @@ def from_run(run_dir: str, best: bool = False) -> Synthetic:
         title,
         info.resolution,
         draw,
-        {"run": name, "images_shown": info.images_shown, "kept_as_best": info.best},
-        info.records["fold_fingerprint"],
-        info.records["fold_size"],
+        {
+            "run": name,
+            "images_shown": info.images_shown,
+            "kept_as_best": info.best,
+            "weights": _digest(generator, info),
+        },
+        info.records,
         info.network.findings,
         info.records.get("preparation"),
     )
@@ -97,9 +111,12 @@ def from_export(path: str) -> Synthetic:
         generator.name,
         generator.resolution,
         draw,
-        {"generator": generator.name, "generator_fingerprint": generator.fingerprint},
-        generator.card["training_records"]["fold_fingerprint"],
-        generator.card["training_records"]["fold_size"],
+        {
+            "generator": generator.name,
+            "generator_fingerprint": generator.fingerprint,
+            "kept_as_best": generator.card.get("kept_as_best"),
+        },
+        generator.card["training_records"],
         generator.findings,
         generator.card["training_records"].get("preparation"),
     )
@@ -131,8 +148,7 @@ def from_folder(path: str) -> Synthetic:
         images.resolution,
         draw,
         images.facts,
-        made_of.get("fold_fingerprint"),
-        made_of.get("fold_size"),
+        made_of,
         preparation=preparation,
         images=images,
     )
@@ -197,6 +213,14 @@ def _require_finite(generator: networks.Generator, info: checkpoints.RunInfo, ti
                 f"the weights {variable.name} of {title} are not finite (NaN); take an earlier "
                 "checkpoint, such as the one that --best names"
             )
+
+
+def _digest(generator: networks.Generator, info: checkpoints.RunInfo) -> str:
+    """Tells a generator from another that was trained as long in a folder of the same name."""
+    digest = hashlib.sha256()
+    for variable in generator.active_variables(info.level, fading=info.alpha is not None):
+        digest.update(variable.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _training_records(folder: pathlib.Path) -> dict[str, Any]:

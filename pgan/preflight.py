@@ -123,6 +123,7 @@ def run(
         A report for each resolution.
 
     Raises:
+        ValueError: If a batch does not divide over devices and groups.
         OutOfMemoryError: If a stage ran out of memory, naming it and what to change.
         RuntimeError: If the child failed for another reason.
     """
@@ -130,6 +131,7 @@ def run(
     request = {
         "config": settings.to_dict(),
         "timed_steps": timed_steps,
+        "workers": _workers(settings),
         "sampled": [] if sampling is None else sampled_resolutions(settings.network),
     }
     child = subprocess.Popen(
@@ -156,6 +158,8 @@ def run(
                 if not line.startswith("{"):
                     continue
                 row = json.loads(line)
+                if "refused" in row:
+                    raise ValueError(row["refused"])
                 if "images_per_hour" in row:
                     sampling.append(SamplingReport(**row))
                     bar.set_postfix_str(f"sampling at {row['resolution']} px")
@@ -179,6 +183,14 @@ def run(
             )
         raise RuntimeError(f"the preflight failed at {stage.name}:\n{text[-3000:]}")
     return reports
+
+
+def _workers(settings: config.TrainConfig) -> int:
+    """Workers that share a batch, as TF_CONFIG has them."""
+    if settings.strategy != "multi_worker":
+        return 1
+    cluster = json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster", {})
+    return max(len(cluster.get("worker", [])) + len(cluster.get("chief", [])), 1)
 
 
 def _child_environment(settings: config.TrainConfig) -> dict[str, str]:
@@ -215,10 +227,8 @@ def _child() -> None:
 
     from pgan import distribute, memory, training_step
 
-    workers = 1
+    workers = request["workers"]
     if settings.strategy == "multi_worker":
-        cluster = json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster", {})
-        workers = max(len(cluster.get("worker", [])) + len(cluster.get("chief", [])), 1)
         settings = dataclasses.replace(settings, strategy="mirrored")
     strategy = distribute.make_strategy(settings.strategy)
     replicas = strategy.num_replicas_in_sync
@@ -227,8 +237,17 @@ def _child() -> None:
         state = training_step.TrainingState(settings)
     labels = np.zeros((1, network.num_labels), np.float32)
     builder = training_step.StepBuilder(state, settings, strategy, labels)
-    for phase in stages(settings, replicas):
-        phase = dataclasses.replace(phase, batch_size=max(phase.batch_size // workers, 1))
+    phases = [
+        dataclasses.replace(phase, batch_size=max(phase.batch_size // workers, 1))
+        for phase in stages(settings, replicas * workers)
+    ]
+    for phase in phases:  # before any of them takes its time
+        try:
+            builder.batch_and_pass(phase)
+        except ValueError as error:
+            _answer({"refused": str(error)})
+            return
+    for phase in phases:
         step = builder.build(phase)
         batch, _ = builder.batch_and_pass(phase)
         shape = (batch, phase.resolution, phase.resolution, network.channels)
@@ -255,13 +274,13 @@ def _child() -> None:
             step_seconds=float(np.median(seconds[1:])),
             peak_bytes=memory.peak_bytes(),
         )
-        _answer(report)
+        _answer(dataclasses.asdict(report))
     for resolution in request["sampled"]:
-        _answer(_sample(state.averaged, resolution))
+        _answer(dataclasses.asdict(_sample(state.averaged, resolution)))
 
 
-def _answer(report) -> None:
-    sys.stdout.write(json.dumps(dataclasses.asdict(report)) + "\n")
+def _answer(row) -> None:
+    sys.stdout.write(json.dumps(row) + "\n")
     sys.stdout.flush()
 
 

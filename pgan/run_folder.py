@@ -18,6 +18,7 @@ from typing import Any
 from pgan import config, results
 from pgan.data import record_set
 
+ANCESTORS = "ancestors"  # in the identity of the images: what networks it started from saw
 FORMAT = 1
 
 
@@ -51,6 +52,21 @@ def describe_records(records: record_set.RecordSet, settings: config.TrainConfig
     }
 
 
+def started_from(run_dir: str | os.PathLike) -> list[dict[str, Any]]:
+    """What the networks of a run have seen, for a run that starts from them.
+
+    Args:
+        run_dir: The run.
+
+    Returns:
+        Identity of its images and of those of all runs that it was started from, as of
+        `describe_records`; to be kept as `ancestors` in that of the new run.
+    """
+    _, records = RunFolder(run_dir).read()
+    own = {key: value for key, value in records.items() if key != ANCESTORS}
+    return [own, *records.get(ANCESTORS, [])]
+
+
 class RunFolder:
     """A run's folder, new or to be continued.
 
@@ -81,6 +97,8 @@ class RunFolder:
         """
         if self.exists:
             self._check(settings, records)
+            _, old = self.read()
+            records = {**records, **{key: old[key] for key in (ANCESTORS,) if key in old}}
         elif self.path.exists() and any(self.path.glob("checkpoints/ckpt-*")):
             raise ConfigurationMismatchError(
                 f"{self.path} holds checkpoints but no config.json; give --run_dir another folder"

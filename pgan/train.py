@@ -113,10 +113,7 @@ def train(
         WorkerLostError: If another worker of the cluster is gone.
         checkpoints.CheckpointError: If a checkpoint cannot be written, or none can be read.
     """
-    records.require_findings(settings.network.findings)
-    records.require_resolution(settings.network.resolution)
-    if settings.held_out_fold:
-        _check_held_out(records, settings.train_fold, settings.held_out_fold)
+    check_records(settings, records)
     folder = run_folder.RunFolder(run_dir)
     if init_from and folder.exists:
         raise ValueError(
@@ -133,7 +130,10 @@ def train(
     with contextlib.ExitStack() as stack:
         if trainer.chief:
             stack.enter_context(record_folder.claimed(folder.path, "training in"))
-            folder.open(settings, run_folder.describe_records(records, settings))
+            facts = run_folder.describe_records(records, settings)
+            if init_from:
+                facts[run_folder.ANCESTORS] = run_folder.started_from(init_from)
+            folder.open(settings, facts)
             if flag_file is not None:
                 run_folder.write_atomically(folder.path / "flags.txt", flag_file)
             stack.enter_context(folder.logging_to_file())
@@ -155,9 +155,25 @@ def train(
             ) from error
 
 
-def _check_held_out(records: record_set.RecordSet, train_fold: str, held_out_fold: str) -> None:
+def check_records(settings: config.TrainConfig, records: record_set.RecordSet) -> None:
+    """Whether records can be trained on; quick, to be asked before anything that takes its time.
+
+    Args:
+        settings: Configuration.
+        records: Record set.
+
+    Raises:
+        ValueError: If they have other findings or sizes, no such fold, or patients of the training
+            fold among the held-out ones.
+    """
+    records.require_findings(settings.network.findings)
+    records.require_resolution(settings.network.resolution)
+    if not records.fold_size(settings.train_fold):
+        raise ValueError(f"the fold {settings.train_fold!r} of {records.path} has no images")
+    if not settings.held_out_fold:
+        return
     try:
-        splits.check_disjoint((records, train_fold), (records, held_out_fold))
+        splits.check_disjoint((records, settings.train_fold), (records, settings.held_out_fold))
     except ValueError as error:
         raise ValueError(
             f"{error} What is watched as held out must not be trained on: give another "
@@ -207,7 +223,8 @@ class _Trainer:
         shown = self._checkpoints.restore()
         if shown:
             _LOG.info("continuing %s at %s images", self._folder.path, f"{shown:,}")
-            self._folder.rewind_stats(shown)
+            if self.chief:
+                self._folder.rewind_stats(shown)
         else:
             _LOG.info("starting %s", self._folder.path)
             if self.chief:

@@ -1,5 +1,6 @@
 """Readers' answers: rates, missing answers, agreement, rows; by hand and with scikit-learn."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -160,3 +161,49 @@ def test_without_confidence_there_is_no_auc(tmp_path):
         panel.confidence[:] = np.nan
     rows = reader_results.rows(study, panels, "wrong")
     assert {row["metric"] for row in rows if row["name"] == "reader"} == set(reader_study.RATES)
+
+
+def _agreeing(rng, informed):
+    """100 images that six readers call alike: whatever they are, or what they are."""
+    synthetic = np.arange(100) < 50
+    odd = rng.random(100) < 0.5
+    called = np.tile(synthetic if informed else odd, (6, 1)).astype(float)
+    flips = rng.random(called.shape) < 0.1
+    called[flips] = 1 - called[flips]
+    names = tuple("abcdef")
+    return reader_study.Panel(
+        256, tuple(map(str, range(100))), synthetic, names, ("all",) * 6,
+        np.ones((6, 100), bool), called, np.full((6, 100), np.nan), np.ones((6, 100)),
+    )  # fmt: skip
+
+
+def test_readers_who_agree_are_no_independent_witnesses():
+    rng = np.random.default_rng(1)
+    everybody = np.arange(6)
+    panels = [_agreeing(rng, False) for _ in range(60)]
+    exchanged = [reader_study.group_guessing_p_value(panel, everybody) for panel in panels]
+    assert np.mean(np.array(exchanged) < 0.05) <= 0.15  # of 60: 3 expected, 9 with p < 0.004
+    naive = [
+        reader_study.guessing_p_value(
+            np.tile(panel.synthetic, 6), int((panel.called == panel.synthetic).sum())
+        )
+        for panel in panels
+    ]
+    assert np.mean(np.array(naive) < 0.05) > 0.3
+    assert reader_study.group_guessing_p_value(_agreeing(rng, True), everybody) < 0.001
+
+
+def test_the_exchange_test_by_hand():
+    """One reader, one synthetic image of four: called right in 1 of 4 exchanges."""
+    called = np.array([[1.0, 0.0, 0.0, 0.0]])
+    panel = reader_study.Panel(
+        256, tuple("abcd"), np.array([True, False, False, False]), ("r",), ("g",),
+        np.ones((1, 4), bool), called, np.full((1, 4), np.nan), np.ones((1, 4)),
+    )  # fmt: skip
+    found = reader_study.group_guessing_p_value(panel, np.array([0]))
+    assert found == pytest.approx(0.25, abs=0.02)
+    assert math.isnan(
+        reader_study.group_guessing_p_value(
+            dataclasses.replace(panel, synthetic=np.ones(4, bool)), np.array([0])
+        )
+    )

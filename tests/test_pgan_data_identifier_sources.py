@@ -165,3 +165,22 @@ def test_errors_name_the_file(tmp_path, found):
     (tmp_path / "a.dcm").write_bytes(bytes(128) + b"DICM\x02\x00\x00\x00UL\x04\x00\x99")
     with pytest.raises(ValueError, match="header of .*a.dcm cannot be read"):
         sources.gather([tmp_path], found)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_any_delimiter(tmp_path, found, delimiter):
+    lines = [["PatientID", "Name", "BirthDate"], ["00471199", "Schneider^Hans", "19500102"]]
+    text = "\n".join(delimiter.join(line) for line in lines)
+    (tmp_path / "patients.csv").write_text(text)
+    [note, _] = sources.gather([tmp_path], found)
+    assert "PatientID 1, Name 1, BirthDate 1" in note
+    kinds = found.count_by_kind()
+    assert kinds[ids.PATIENT] == kinds[ids.NAME] == kinds[ids.BIRTH_DATE] == 1
+
+
+def test_tables_that_are_not_read_are_told(tmp_path, found):
+    (tmp_path / "patients.xlsx").write_bytes(b"PK")
+    with pytest.raises(ValueError, match="1 files may hold .*patients.xlsx.*--allow_unread"):
+        sources.gather([tmp_path], found)
+    notes = sources.gather([tmp_path], found, allow_unread=True)
+    assert "NOT read" in notes[0] and notes[1] == "File names: 0"

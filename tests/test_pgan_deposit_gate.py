@@ -203,3 +203,5 @@ def test_an_audit_of_more_than_the_training_images_is_flagged():
     assert decision.event == "admitted"
     assert any("trained on a part of the audited fold" in text for text in decision.flags)
     assert not any("a part of" in text for text in _judge(audit=AUDIT).flags)
+    decision = _judge(audit=AUDIT | {"strangers": ["elsewhere"]})
+    assert decision.event == "rejected" and "(elsewhere)" in decision.reasons[0]

@@ -14,7 +14,8 @@ from pgan import (
     image_sources,
     set_comparison,
 )
-from pgan.data import record_set
+from pgan.data import clients, record_set, splits
+from pgan.data import pool as pool_lib
 from pgan.metrics import features, frechet
 
 FINDINGS = tiny_records.FINDINGS
@@ -192,11 +193,12 @@ def test_without_other_reals_there_is_no_floor(reference):
 
 
 def test_notes_say_what_a_number_is_not(reference, floor, tmp_path):
-    source = _generator(trained_on="another fold")
+    source = _generator(training_records={"fold_fingerprint": "another fold"})
     source.facts["kept_as_best"] = {"metric": "monitor/fd64_fixed_to_held_out", "value": 1.0}
     text = "\n".join(_evaluate(source, reference, floor, tmp_path).notes)
     assert "no FID" in text and "not trained on others" in text and "Judge it by another" in text
-    trained_here = _generator(trained_on="f" * 8)
+    assert "has seen patients of the reference is not known" in text
+    trained_here = _generator(training_records={"fold_fingerprint": "f" * 8})
     text = "\n".join(_evaluate(trained_here, reference, floor, tmp_path).notes)
     assert "not trained on" not in text and "Judge it" not in text
     jpeg = _set("jpeg", _noise(60, 3), files=60, jpeg_files=60)
@@ -245,11 +247,52 @@ def test_label_sampling_is_explicit(reference):
     assert np.abs(drawn[0].mean(axis=0) - reference.labels.mean(axis=0)).max() < 0.3
 
 
+def _generated_from(**training_records):
+    return _generator(training_records=training_records)
+
+
+def test_patients_of_another_split_are_recognised(tmp_path):
+    """One that is drawn from all records holds patients of the test fold."""
+    records = tiny_records.build(tmp_path / "tiny")
+    pool = pool_lib.Pool.of_records(records, "all")
+    splits.store(records, "gan", clients.draw(pool, 2, 1))
+
+    def reference(fold):
+        identity = {
+            "fingerprint": records.fingerprint, "fold": fold,
+            "fold_fingerprint": records.fold_fingerprint(fold),
+        }  # fmt: skip
+        return evaluation_sets.real_sets(records, _generated_from(**identity), "val", "test")[0]
+
+    assert reference("train").facts["unseen"] is True
+    with pytest.raises(ValueError, match="was trained on patients of the fold 'val'"):
+        for fold in records.split_folds("gan"):
+            reference(fold)
+    # Nor may networks that it was started from have seen them.
+    started = {
+        "fingerprint": records.fingerprint, "fold": "train",
+        "fold_fingerprint": records.fold_fingerprint("train"),
+    }  # fmt: skip
+    for fold in ("val", "test"):
+        parent = {
+            "fingerprint": records.fingerprint, "fold": fold, "name": "tiny",
+            "fold_fingerprint": records.fold_fingerprint(fold),
+        }  # fmt: skip
+        source = _generated_from(**started, ancestors=[parent])
+        if fold == "test":
+            assert evaluation_sets.real_sets(records, source, "val", "test")[0].facts["unseen"]
+        else:
+            with pytest.raises(ValueError, match="trained on patients of the fold 'val'"):
+                evaluation_sets.real_sets(records, source, "val", "test")
+    other = _generated_from(fingerprint="x", fold="train", fold_fingerprint="y")
+    assert evaluation_sets.real_sets(records, other, "val", "test")[0].facts["unseen"] is False
+
+
 def test_a_generator_is_judged_by_a_fold_it_has_not_seen(tmp_path):
     records = tiny_records.build(tmp_path / "tiny")
     seen = records.fold_fingerprint("val")
     with pytest.raises(ValueError, match="trained on the fold 'val'"):
-        evaluation_sets.real_sets(records, _generator(trained_on=seen), "val", "train")
+        evaluation_sets.real_sets(records, _generated_from(fold_fingerprint=seen), "val", "train")
     with pytest.raises(ValueError, match="has no r0032 shards"):
         evaluation_sets.real_sets(records, _generator(resolution=32), "val", "train")
     with pytest.raises(ValueError, match="'val' and 'all' of .* share 6 images"):

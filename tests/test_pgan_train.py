@@ -138,15 +138,16 @@ def test_lines_beyond_the_checkpoint_are_dropped_when_a_killed_run_continues(
         np.testing.assert_array_equal(value, _variables(str(run_dir))[name], err_msg=name)
 
 
+@pytest.mark.parametrize("damage", ["a bit", "its end"])
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(
-    settings, phantom_records, whole_run, tmp_path, caplog
+    settings, phantom_records, whole_run, tmp_path, caplog, damage
 ):
     run_dir = tmp_path / "run"
     shutil.copytree(whole_run, run_dir)
     data = run_dir / "checkpoints" / "ckpt-208.data-00000-of-00001"
     content = bytearray(data.read_bytes())
     content[len(content) // 2] ^= 0xFF
-    data.write_bytes(content)
+    data.write_bytes(content if damage == "a bit" else content[: len(content) // 2])
     with caplog.at_level(logging.WARNING):
         result = train.train(settings, phantom_records, str(run_dir), show_progress=False)
     assert "ckpt-208 cannot be read" in caplog.text
@@ -219,6 +220,15 @@ def test_init_from_takes_weights_not_the_clock(settings, phantom_records, whole_
         stop=_StopAt(1),
     )
     assert result.images_shown == 0
+    # What the networks have seen stays known, also when the run is continued.
+    for _ in range(2):
+        records = run_folder.RunFolder(tmp_path / "run").read()[1]
+        [seen] = records["ancestors"]
+        assert seen["fold_fingerprint"] == phantom_records.fold_fingerprint("train")
+        train.train(
+            settings, phantom_records, str(tmp_path / "run"), show_progress=False, stop=_StopAt(1)
+        )
+    assert len(run_folder.started_from(tmp_path / "run")) == 2
     # What cannot be started from leaves no run behind that would begin otherwise.
     wider = dataclasses.replace(settings.network, fmap_max=16)
     for source, network, message in (

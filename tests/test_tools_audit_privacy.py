@@ -297,13 +297,34 @@ def test_a_generator_that_saw_a_part_of_the_fold_is_told(records, tmp_path, capl
     chosen = comparison_sets.Settings(count=16)
     size = records.fold_size("train")
     for used in (size, size - 1):
-        source = image_sources.Synthetic(
-            "gan", SIZE, lambda *_: [], {}, records.fold_fingerprint("train"), used
-        )
+        seen = {"fold_fingerprint": records.fold_fingerprint("train"), "fold_size": used}
+        source = image_sources.Synthetic("gan", SIZE, lambda *_: [], {}, seen)
         comparison_sets.check(records, source, chosen)
         facts = comparison_sets.facts(records, source, chosen, {})
         assert facts.get("trained_images") == (None if used == size else used)
         assert (f"trained on {used} of the {size} images" in caplog.text) == (used < size)
+
+
+def test_networks_that_a_run_was_started_from_count(records):
+    """They may know patients that the run's own fold does not have."""
+    chosen = comparison_sets.Settings(count=16)
+    own = {
+        "fold_fingerprint": records.fold_fingerprint("train"),
+        "fold_size": records.fold_size("train"),
+    }
+
+    def check(**parent):
+        parent = {"fingerprint": records.fingerprint, "name": "set", **parent}
+        source = image_sources.Synthetic(
+            "gan", SIZE, lambda *_: [], {}, {**own, "ancestors": [parent]}
+        )
+        comparison_sets.check(records, source, chosen)
+        return comparison_sets.facts(records, source, chosen, {}).get("strangers")
+
+    assert check(fold="train") is None
+    with pytest.raises(ValueError, match="started from .* fold 'all', which has images outside"):
+        check(fold="all")
+    assert check(fold="train", fingerprint="other", name="elsewhere") == ["elsewhere"]
 
 
 def test_every_kind_of_finding_has_a_status():

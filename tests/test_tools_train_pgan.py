@@ -64,6 +64,26 @@ def test_shipped_flag_files_are_valid(run_tool, capsys, name):
     assert "Parameters: generator" in capsys.readouterr().out
 
 
+def test_the_preflight_refuses_a_batch_before_it_takes_its_time(run_tool, capsys):
+    """Only the last stage's batch does not divide into groups."""
+    arguments = ("--dry_run", "--measure", "--preflight=full", "--batch_sizes=4:16,8:6")
+    assert run_tool("train_pgan", *_TINY, *arguments) == 1
+    error = capsys.readouterr().err
+    assert "8 px" in error and "stddev_group" in error and "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    "flag, message",
+    [
+        ("--penalty_target=0", "--penalty_target must be above 0"),
+        ("--learning_rate=4:1e-3", "--learning_rate has no value for 8 px"),
+    ],
+)
+def test_what_would_fail_later_is_refused_now(run_tool, capsys, flag, message):
+    assert run_tool("train_pgan", *_TINY, "--dry_run", flag) == 1
+    assert message in capsys.readouterr().err
+
+
 def test_measured_dry_run_times_every_stage(run_tool, capsys):
     run_tool("train_pgan", *_TINY, "--dry_run", "--measure", "--preflight=full")
     text = capsys.readouterr().out

@@ -88,6 +88,8 @@ def main() -> None:
     judges = explanation.load_judges(runs, _FINDING.value, _LAYER.value)
     first = judges[0]
     records = record_set.RecordSet.open(_RECORDS.value)
+    for judge in judges:
+        records.require_preparation(judge.trained.facts.get("preparation"), judge.name)
     table = image_table.of_fold(records, _FOLD.value, first.resolution, [_FINDING.value])
     numbers = _choose(table, first)
     if _CHOOSE.value != "ids" and len(numbers) < _COUNT.value:

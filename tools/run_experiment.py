@@ -159,6 +159,9 @@ def main() -> None:
     logging.getLogger("classifier").setLevel(logging.INFO)
     if not all(seed.isdigit() for seed in _SEEDS.value):
         raise ValueError(f"--seeds wants whole numbers such as 1,2,3; got {_SEEDS.value}")
+    seeds = tuple(map(int, _SEEDS.value))
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"--seeds wants numbers, each once; got {','.join(_SEEDS.value)!r}")
     settings = _settings()
     from classifier import evaluation, experiment_plan, experiments
 
@@ -166,7 +169,7 @@ def main() -> None:
     plan = experiment_plan.Plan(
         _experiment(),
         settings,
-        tuple(map(int, _SEEDS.value)),
+        seeds,
         _VALIDATION.value == "paper",
         evaluation.Effort(_REDRAWS.value, _PERMUTATIONS.value),
     )

@@ -27,6 +27,9 @@ _COLUMNS = flags.DEFINE_list("columns", [], "Further headings of tables under wh
 _KEEP_OUT = flags.DEFINE_string(
     "keep_out", None, "Text file of names that identify nobody although they look like it."
 )
+_ALLOW_UNREAD = flags.DEFINE_boolean(
+    "allow_unread", False, "Go on although the source has spreadsheets or databases, unread."
+)
 _MOST_LINES = 40
 
 
@@ -42,7 +45,12 @@ def _gather():
 
     found = identifiers.Identifiers(_lines(_KEEP_OUT.value))
     notes = identifier_sources.gather(
-        _INPUT.value or [], found, _COLUMNS.value, exclude=_SCAN.value, progress=True
+        _INPUT.value or [],
+        found,
+        _COLUMNS.value,
+        exclude=_SCAN.value,
+        progress=True,
+        allow_unread=_ALLOW_UNREAD.value,
     )
     names = _lines(_NAMES.value)
     for name in names:

@@ -94,6 +94,7 @@ def _train() -> int | None:
 
     from pgan import monitor, preflight, run_folder, train
 
+    train.check_records(settings, records)
     folder = run_folder.RunFolder(_RUN_DIR.value)
     rates = monitor.RateBook(settings.network)
     reports_path = folder.path / "preflight.json"

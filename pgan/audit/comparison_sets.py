@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pgan import image_sources
+from pgan import image_sources, run_folder
 from pgan.audit import copy_criterion, image_store, membership
 from pgan.data import record_set, split_store, splits
 from pgan.search import block_store
@@ -180,6 +180,7 @@ def check(
             records.fold_size(train),
             train,
         )
+    _check_ancestors(records, source, train)
     splits.check_disjoint((records, held_out), (records, train))
     for fold in (train, held_out):
         patients = len(set(records.patient_ids(fold)))
@@ -245,6 +246,28 @@ def _fold(records, name, size, folder):
     )
 
 
+def _check_ancestors(records, source, train):
+    """Networks that a run was started from may know patients that its own fold does not have."""
+    inside = records.fold_mask(train)
+    for seen in source.training_records.get(run_folder.ANCESTORS, []):
+        if seen.get("fingerprint") != records.fingerprint:
+            continue
+        fold = seen.get("fold")
+        if not (records.fold_mask(fold) & ~inside).any():
+            continue
+        raise ValueError(
+            f"{source.name} was started from the networks of a run on the fold {fold!r}, which has "
+            f"images outside of {train!r}: it may know these, too. Give --train_fold a fold that "
+            "holds both (tools/split_records.py makes one), and a --held_out_fold of neither"
+        )
+
+
+def _strange_ancestors(records, source) -> list[str]:
+    """Names of other record sets that networks were trained on from which a run was started."""
+    ancestors = source.training_records.get(run_folder.ANCESTORS, [])
+    return sorted({a["name"] for a in ancestors if a.get("fingerprint") != records.fingerprint})
+
+
 def _part_trained_on(records, source, fold) -> int | None:
     """Images that the generator was trained on, if fewer than the fold has."""
     used = source.trained_images if source.trained_on is not None else None
@@ -271,6 +294,11 @@ def facts(
         "held_out_fingerprint": records.fold_fingerprint(settings.held_out_fold),
         "trained_on_known": source.trained_on is not None,
         **({} if part is None else {"trained_images": part}),
+        **(
+            {}
+            if not (strangers := _strange_ancestors(records, source))
+            else {"strangers": strangers}
+        ),
         "images_existed": source.images is not None,
         "features": features,
     }

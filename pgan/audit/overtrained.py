@@ -176,7 +176,9 @@ def run(
         rng,
     )
     criterion = copy_criterion.Criterion.from_reals(calibrated, DRAWN)
-    scores = stages.copy_scores("control", reference, images)
+    # Another control in another folder draws others.
+    drawn = hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest()[:16]
+    scores = stages.copy_scores(f"control_{drawn}", reference, images)
     suspected = criterion.suspected(scores)
     known = np.isin(scores.nearest, positions)
     others = np.sort(rng.permutation(len(reals[held_out_fold]))[:_OTHERS])

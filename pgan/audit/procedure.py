@@ -94,6 +94,8 @@ def run(
     facts = comparison_sets.facts(records, source, settings, extractor.facts)
     work = pathlib.Path(output) / WORK
     stages = kept_stages.Stages(block_store.Folder(work / "stages", facts), progress)
+    # All that lies in the folder is of this audit: images and neighbours, too, not steps alone.
+    block_store.Folder(work, facts)
 
     say("1 of 6: images")
     material = comparison_sets.collect(records, source, settings, work, progress)

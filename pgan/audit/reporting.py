@@ -138,11 +138,9 @@ def write(
     )
     manifest.write_text(output / f"{REPORT}.md", text)
     manifest.write_text(output / NEIGHBOURS, _neighbours_csv(result))
-    # An audit that is run again repeats its rows; they are those of the report, once.
-    (output / RESULTS).unlink(missing_ok=True)
-    for row in rows(report):
-        results.append(output / RESULTS, row)
+    # The report first: rows of a new audit must not stand beside the verdict of an old one.
     manifest.write_json(output / f"{REPORT}.json", content)
+    results.write(output / RESULTS, rows(report))
     return verdict
 
 
@@ -162,6 +160,12 @@ def limits(report: Mapping[str, Any]) -> list[str]:
         filled.append(
             "What the images' generator was trained on is not recorded with them; that it was the "
             "fold given here was taken on trust."
+        )
+    if "strangers" in report["facts"]:
+        filled.append(
+            "The generator was started from networks that were trained on "
+            f"{', '.join(report['facts']['strangers'])}. Whether it shows images of those was not "
+            "looked at."
         )
     if "trained_images" in report["facts"]:
         filled.append(

@@ -15,6 +15,7 @@ import io
 import json
 import os
 import pathlib
+import shutil
 from collections.abc import Sequence
 from typing import Any
 
@@ -80,7 +81,7 @@ def write(
         raise ValueError(f"--sheet_pixels must be a power of two, got {pixels}")
     # Pictures of another size have another folder.
     pictures = folder / f"images_{size}px"
-    pictures.mkdir(parents=True, exist_ok=True)
+    _require_own(pictures, result.report["facts"])
     chosen = np.sort(np.argsort(result.rank, kind="stable")[:count]).tolist()
     # What an image was suspected to copy need not be near without alignment, so it has a strip too.
     nearest = result.copies.nearest[:, np.newaxis]
@@ -125,6 +126,16 @@ def write(
     manifest.write_text(folder / "images.js", f"const AUDIT = {content};\n")
     manifest.write_text(folder / "index.html", review_page.PAGE)
     return f"{FOLDER}/index.html"
+
+
+def _require_own(pictures: pathlib.Path, facts: dict[str, Any]) -> None:
+    """Makes the folder of pictures, without those of another audit, which have the same names."""
+    text = json.dumps(facts, sort_keys=True) + "\n"
+    identity = pictures / "audit.json"
+    if pictures.exists() and not (identity.exists() and identity.read_text() == text):
+        shutil.rmtree(pictures)
+    pictures.mkdir(parents=True, exist_ok=True)
+    manifest.write_text(identity, text)
 
 
 def _shown(space: str, distance: float) -> float:

@@ -20,6 +20,12 @@ from pgan.data import identifiers as ids
 _TABLES = (".csv", ".tsv", ".json", ".txt")
 # What a table or a text beside the images is called says nothing of a patient.
 _NO_IMAGES = (*_TABLES, ".gz", ".bz2", ".zip", ".md", ".pdf", ".html", ".xml", ".log", ".py")
+_DELIMITERS = (",", ";", "\t", "|")  # the first where a heading has none
+# Tables that are not read, although they may hold names of all patients.
+_UNREAD = (
+    ".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".parquet", ".feather", ".sav", ".dta", ".sas7bdat",
+    ".rds", ".rdata", ".mdb", ".accdb", ".db", ".sqlite", ".sqlite3", ".docx", ".doc",
+)  # fmt: skip
 _DICOM = (".dcm", ".dicom", ".ima", "")
 
 # Words in a column's heading, and what its values then are; the first that fits counts.
@@ -51,6 +57,7 @@ def gather(
     columns: Collection[str] = (),
     exclude: Iterable[str | os.PathLike] = (),
     progress: bool = False,
+    allow_unread: bool = False,
 ) -> list[str]:
     """Adds whatever identifies somebody in the given files and folders.
 
@@ -60,6 +67,7 @@ def gather(
       columns: headings that hold ids, beside those that are known by their words.
       exclude: folders inside the inputs that are no part of the source.
       progress: show a bar.
+      allow_unread: go on where there are tables of kinds that are not read.
 
     Returns:
       What was gathered from where, a line each.
@@ -67,7 +75,7 @@ def gather(
     Raises:
       ValueError: an input is missing or cannot be read.
     """
-    notes, images = [], []
+    notes, images, unread = [], [], []
     excluded = [pathlib.Path(path).resolve() for path in exclude]
     for root in map(pathlib.Path, inputs):
         if not root.exists():
@@ -79,12 +87,23 @@ def gather(
             name = path.name.lower()
             if name.removesuffix(".gz").removesuffix(".bz2").endswith((*_TABLES, ".zip")):
                 notes += gather_table(path, found, columns)
-            if not name.endswith(_NO_IMAGES):
+            if name.endswith(_UNREAD) and name != "thumbs.db":
+                unread.append(str(path))
+            elif not name.endswith(_NO_IMAGES):
                 images.append(str(inside))
             if path.suffix.lower() in _DICOM and _is_dicom(path):
                 dicoms.update(gather_dicom(path, found))
         if dicoms:
             notes.append(f"{root}: DICOM headers, " + _counts(dicoms))
+    if unread and not allow_unread:
+        raise ValueError(
+            f"{len(unread)} files may hold identifiers and are not read: "
+            + ", ".join(unread[:3])
+            + (", ..." if len(unread) > 3 else "")
+            + ". Save them as CSV beside, or in another folder that --input names, and give "
+            "--allow_unread"
+        )
+    notes += [f"{path}: NOT read" for path in unread]
     found.add_ids(images, ids.IMAGE)
     notes.append(f"File names: {len(images)}")
     return notes
@@ -179,11 +198,16 @@ def _cells(name: str, text: str) -> Iterator[tuple[str, str]]:
             if re.fullmatch(r"\S*\d\S*", line.strip()) and len(line.strip()) >= ids.SHORTEST:
                 yield "", line
     else:
-        delimiter = "\t" if name.endswith(".tsv") else ","
-        rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
         headings = next(rows, [])
         for row in rows:
             yield from zip(headings, row)  # noqa: B905  rows may be short
+
+
+def _delimiter(text: str) -> str:
+    """What separates the columns: Excel writes semicolons where the comma is the decimal point."""
+    heading = re.sub(r'"[^"]*"', "", text.partition("\n")[0])
+    return max(_DELIMITERS, key=heading.count)
 
 
 def _json_cells(heading: str, content) -> Iterator[tuple[str, str]]:

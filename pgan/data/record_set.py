@@ -170,7 +170,7 @@ class RecordSet:
         if mine is None or preparation is None:
             return
         differing = [
-            f"--{name}={preparation[name]} (here {mine[name]})"
+            f"--{name}={preparation.get(name)} (here {mine[name]})"
             for name in mine
             if preparation.get(name) != mine[name]
         ]

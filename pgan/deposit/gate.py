@@ -138,6 +138,11 @@ def judge_audit(
             "the generator was trained on a part of the audited fold, so that the audit's "
             "membership looks weaker than it is"
         )
+    if audit.get("strangers"):
+        reasons.append(
+            "the generator was started from networks trained on other records "
+            f"({', '.join(audit['strangers'])}), which the audit did not look at"
+        )
     kinds = {**audit["found"], "controls": audit["failed_controls"]}
     for kind, sentences in kinds.items():
         target = reasons if kind in thresholds.audit_fail_on else flags

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from pgan import evaluation, evaluation_sets, image_sources, set_comparison
 from pgan.data import record_set
@@ -92,7 +91,9 @@ def measure(
             return evaluation.evaluate(
                 real, floor, source, extractor, settings, scratch, show_progress
             )
-        except (ValueError, tf.errors.OpError) as error:
+        except OSError:  # as of a full disk
+            raise
+        except Exception as error:  # of a graph that is not what its signature says
             raise UnusableError(f"its images cannot be measured: {_first_line(error)}") from error
 
 

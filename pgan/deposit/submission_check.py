@@ -148,7 +148,9 @@ def _check_card(card: Any) -> None:
         "training_records": isinstance(records, dict)
         and _is_number(records.get("fold_size"))
         and _matches(_SHA256, records.get("fold_fingerprint"))
-        and isinstance(records.get("preparation"), dict | None),
+        and isinstance(records.get("fold", ""), str)
+        and isinstance(records.get("preparation"), dict | None)
+        and _are_ancestors(records.get("ancestors", [])),
     }
     wrong = [name for name, holds in rules.items() if not holds]
     if wrong:
@@ -158,6 +160,16 @@ def _check_card(card: Any) -> None:
             "the generator has no findings; a deposit shares images that are labelled, so it takes "
             "generators that were trained with findings only"
         )
+
+
+def _are_ancestors(value: Any) -> bool:
+    """Whether it is what `run_folder.started_from` returns."""
+    return isinstance(value, list) and all(
+        isinstance(one, dict)
+        and all(isinstance(one.get(key), str) for key in ("name", "fingerprint", "fold"))
+        and _matches(_SHA256, one.get("fold_fingerprint"))
+        for one in value
+    )
 
 
 def _check_signatures(signatures: Mapping[str, Any], card: Mapping[str, Any]) -> None:

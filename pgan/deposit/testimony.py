@@ -52,8 +52,9 @@ def read_claims(path: str | os.PathLike, card: Mapping[str, Any]) -> list[dict[s
         if row.get("images") == set_comparison.SYNTHETIC
         and "setting" not in row
         and row.get("generator_fingerprint") == card["fingerprint"]
-        and _METRIC.fullmatch(str(row.get("metric")))
-        and isinstance(row.get("value"), float | int)
+        and isinstance(row.get("metric"), str)
+        and _METRIC.fullmatch(row["metric"])
+        and _is_number(row.get("value"))
     ]
     if not rows:
         raise RefusedError(
@@ -61,6 +62,12 @@ def read_claims(path: str | os.PathLike, card: Mapping[str, Any]) -> list[dict[s
             "it with tools/evaluate_gan.py --export=..., not --run_dir"
         )
     return rows
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a number that floats can hold; whole numbers of JSON may have any size."""
+    is_number = isinstance(value, float | int) and not isinstance(value, bool)
+    return is_number and abs(value) < 1e300  # nor NaN
 
 
 def read_audit(path: str | os.PathLike, card: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,6 +111,7 @@ def brief(report: Mapping[str, Any]) -> dict[str, Any]:
         },
         "control_generator": bool(report.get("control")),
         "part_trained_on": "trained_images" in report["facts"],
+        "strangers": list(map(_plain, report["facts"].get("strangers", []))),
     }
 
 

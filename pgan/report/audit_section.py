@@ -52,14 +52,22 @@ def _audit(folder, rows, found, album):
             f"{first['resolution']} px, seed {first['seed']}."
         ),
     ]
-    if verdict:
+    if not verdict:
+        parts.append(
+            markup.paragraph(
+                "There is no report.json of this audit beside, so nothing says whether its "
+                "controls were caught: the numbers alone are no verdict.",
+                "warning",
+            )
+        )
+    else:
         missed = list(verdict.get("failed_controls", []))
         said = [text for texts in verdict.get("found", {}).values() for text in texts]
         if missed:
             parts.append(
                 markup.paragraph("Controls were missed, so the audit says nothing else:", "warning")
             )
-        parts.append(markup.bullets(missed or said))
+        parts.append(markup.bullets([*missed, *said]))
         if not missed and not said:
             parts.append(markup.paragraph("Nothing was found by these tests."))
     lines = []

@@ -78,7 +78,15 @@ def _audit(folder: collect.Folder) -> Iterator[Line]:
     for row in section.of_kind(folder, "audit"):
         if row["metric"].startswith("suspected_copies"):
             what = f"suspected copies among {row['count']:,} synthetic images"
-            yield folder.name, what, markup.number(row["value"]), "0 of 1000"
+            verdict = folder.facts.get("report.json", {}).get("verdict")
+            shown = markup.number(row["value"])
+            if verdict is None:
+                shown = f"{shown}, without a verdict"
+            elif verdict.get("failed_controls"):
+                shown = "controls were missed: no statement"
+            elif others := sorted(set(verdict.get("found", {})) - {"copies"}):
+                shown = f"{shown}; {' and '.join(others)} found"
+            yield folder.name, what, shown, "0 of 1000"
 
 
 def _federation(folder: collect.Folder) -> Iterator[Line]:

@@ -17,6 +17,10 @@ _JPEG_QUALITY = 88
 _SCREEN = 96  # px of the screen to an inch
 
 
+# Any other origin, such as that of a federation of several, may be patients.
+_NO_PATIENTS = (collect.PHANTOM, collect.SYNTHETIC)
+
+
 class Album:
     """Takes pictures for the page and remembers which of them show patients.
 
@@ -53,7 +57,7 @@ class Album:
             caption: Below it.
             trained_on: Origin of the images that the generator was trained on.
         """
-        if path is not None and trained_on in (collect.REAL, collect.UNKNOWN):
+        if path is not None and trained_on not in _NO_PATIENTS:
             self._trained_on_patients = True
         return self._show(path, alternative, caption, "picture")
 
@@ -68,7 +72,7 @@ class Album:
             caption: Below it.
             origin: Of the records, as of `collect.Found.origin`.
         """
-        if path is not None and origin in (collect.REAL, collect.UNKNOWN):
+        if path is not None and origin not in _NO_PATIENTS:
             if not self._real_images:
                 self._left_out.append(path.name)
                 return markup.Html("")

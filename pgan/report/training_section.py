@@ -9,6 +9,7 @@ from pgan.report import collect, markup, pictures, plots, section
 DISTANCE, CRITIC = "distance to real images", "score of real minus synthetic images"
 _LABELS, _GRADIENTS = "label loss of the generator", "gradient norm of the generator"
 _MOST_RUNS = 12  # of a figure
+_MEMORISED = "memorised"  # fold of the control of an audit
 _HELD_OUT, _TRAIN, _FLOOR = "_to_held_out", "_to_train", "_real_floor"
 _GRID = re.compile(r"fakes(\d+)\.png")
 
@@ -218,8 +219,11 @@ def _grids(name, folders, found, album):
         match = _GRID.fullmatch(path.name)
         if match and sides.get(int(match[1])):
             latest[int(sides[int(match[1])])] = (int(match[1]), path)
+    # Of an audit's over-trained generator, whose images are patients by design.
+    is_control = _records(folder).get("fold") == _MEMORISED
+    picture = album.records if is_control else album.synthetic
     figures = [
-        album.synthetic(
+        picture(
             path, f"synthetic images at {side} px",
             f"{side} px, after {kimg:,} thousand images. Rows: findings asked for.", origin,
         )

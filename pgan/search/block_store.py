@@ -63,7 +63,7 @@ class Folder:
         if differing:
             raise ValueError(
                 f"{self._path} was begun with {', '.join(differing)}; give another folder, or "
-                f"delete this one"
+                "delete this one whole"
             )
 
     def load(self, name: str) -> dict[str, np.ndarray] | None:
