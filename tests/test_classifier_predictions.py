@@ -35,6 +35,9 @@ def test_round_trip(tmp_path):
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["predictions.npz"]
     assert made.same_images(found)
     assert not made.same_images(_make(2))
+    # Of the same images with other labels, as of another reading of uncertain ones, neither.
+    flipped = dataclasses.replace(made, labels=1 - made.labels)
+    assert not made.same_images(flipped)
 
 
 def test_broken_scores_shapes_and_files_are_refused(tmp_path):

@@ -157,13 +157,20 @@ def test_a_size_matched_pool_has_the_label_vectors_of_one_collection(
 
 def test_a_question_of_some_classes_is_asked_of_them_alone(inputs, phantom_records):
     experiment = recipes.real_vs_synthetic("Effusion", 8, 8)
-    inputs = dataclasses.replace(inputs, folds=("val", "val", "train"))
+    inputs = dataclasses.replace(inputs, folds=("val", "test", "train"))
     table = training_sets.test_images(experiment, inputs, 8, ("Effusion",), 1)
     fold = pool.Pool.of_records(phantom_records, "train")
     wanted = fold.members(pool.HEALTHY) | fold.members("Effusion")
     kept = [i for i, chosen in zip(fold.image_ids, wanted, strict=True) if chosen]
     assert 0 < len(kept) < len(fold.image_ids)
     assert set(table.image_ids) == set(kept)
+
+
+def test_validation_images_are_of_other_patients(inputs):
+    """Early stopping and thresholds would be fitted on what was trained on."""
+    inputs = dataclasses.replace(inputs, folds=("train", "train", "test"))
+    with pytest.raises(ValueError, match="patients of .* are also in"):
+        training_sets.test_images(recipes.real_only(), inputs, 8, _FINDINGS, 1)
 
 
 def test_a_generator_of_images_prepared_in_another_way_is_refused(inputs, generators):

@@ -41,3 +41,13 @@ def test_sizes_that_are_no_powers_of_two_are_refused(pixels, tmp_path):
     with pytest.raises(ValueError, match=f"--sheet_pixels must be a power of two, got {pixels}"):
         review_sheets.write(tmp_path, result, None, 1, pixels, progress=False)
     assert not list(tmp_path.iterdir())
+
+
+def test_pictures_of_another_audit_are_not_shown_under_its_name(tmp_path):
+    pictures = tmp_path / "images_16px"
+    review_sheets._require_own(pictures, {"generator": "a"})
+    (pictures / "000001_ssim.png").write_bytes(b"of a")
+    review_sheets._require_own(pictures, {"generator": "a"})
+    assert (pictures / "000001_ssim.png").exists()
+    review_sheets._require_own(pictures, {"generator": "b"})
+    assert not (pictures / "000001_ssim.png").exists()

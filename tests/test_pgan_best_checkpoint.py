@@ -36,7 +36,10 @@ def test_best_is_another_checkpoint_and_says_so(tmp_path):
     assert any((a.numpy() != b.numpy()).any() for a, b in pairs)
     source = image_sources.from_run(run_dir, best=True)
     assert source.name == "run, best, at 2,800 images"
-    assert source.facts == {"run": "run", "images_shown": 2800, "kept_as_best": info.best}
+    facts = dict(source.facts)
+    # Another generator of as many images in a folder of this name is another.
+    assert facts.pop("weights") != image_sources.from_run(run_dir).facts["weights"]
+    assert facts == {"run": "run", "images_shown": 2800, "kept_as_best": info.best}
     labels = np.eye(3, dtype=np.float32)
     drawn = [
         np.concatenate(list(image_sources.from_run(run_dir, best).draw(labels, 0)))

@@ -262,6 +262,15 @@ def test_audits_tell_verdict_and_limits(tmp_path):
     assert "suspected copies among 48 images, 282 training images" in text
     assert "4 of 48 are &lt;copies&gt;" in text and "Nobody read the images." in text
     assert "000001_ssim.png" in text and "data:image/png" not in text
+    # Where controls were missed, the number is no statement; both lists are told.
+    content["verdict"]["failed_controls"] = ["planted copies: 3 of 20 caught"]
+    (folder / "report.json").write_text(json.dumps(content))
+    text, _ = _page(folder)
+    assert "controls were missed: no statement" in text
+    assert "3 of 20 caught" in text and "4 of 48 are &lt;copies&gt;" in text
+    (folder / "report.json").unlink()
+    text, _ = _page(folder)
+    assert "without a verdict" in text and "the numbers alone are no verdict" in text
 
 
 def test_rows_of_unknown_kind_are_shown_without_names_of_patients(tmp_path):

@@ -78,7 +78,7 @@ def test_other_settings_are_refused_and_named(tmp_path):
         block_store.Folder(tmp_path, {"k": 4, "seed": 1, "new": 2.5})
     assert str(error.value) == (
         f"{tmp_path} was begun with k 3 instead of 4, new None instead of 2.5, old True instead of "
-        "None; give another folder, or delete this one"
+        "None; give another folder, or delete this one whole"
     )
     block_store.Folder(tmp_path, {"k": 3, "seed": 1, "old": True})
 
