@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import hashlib
+import json
 import logging
 import shlex
 import signal
@@ -124,15 +126,15 @@ def train(
         _LOG.info("waiting for the other workers of TF_CONFIG")
     strategy = distribute.make_strategy(settings.strategy)
     trainer = _Trainer(settings, records, folder, strategy, rates, show_progress)
+    facts = run_folder.describe_records(records, settings)
+    trainer.agree(facts)
     if init_from:
         trainer.start_from(init_from)
+        facts[run_folder.ANCESTORS] = run_folder.started_from(init_from)
     stop = stop or StopRequest()
     with contextlib.ExitStack() as stack:
         if trainer.chief:
             stack.enter_context(record_folder.claimed(folder.path, "training in"))
-            facts = run_folder.describe_records(records, settings)
-            if init_from:
-                facts[run_folder.ANCESTORS] = run_folder.started_from(init_from)
             folder.open(settings, facts)
             if flag_file is not None:
                 run_folder.write_atomically(folder.path / "flags.txt", flag_file)
@@ -204,6 +206,23 @@ class _Trainer:
         )
         self._writer = None
         self._looks = 0
+
+    def agree(self, facts):
+        """Refuses workers of one run with other flags or images, whose networks would part."""
+        if not isinstance(self._strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            return
+        images = {key: facts[key] for key in ("fingerprint", "fold", "fold_fingerprint")}
+        what = json.dumps([self._settings.to_dict(), images], sort_keys=True)
+        digest = hashlib.sha256(what.encode()).digest()
+        # Small whole numbers, so that sums in float32 are exact.
+        own = tf.constant([float(byte) for byte in digest])
+        total = self._sum_over_replicas(own) / self._strategy.num_replicas_in_sync
+        if (total.numpy() != own.numpy()).any():
+            raise ValueError(
+                "the workers of this run were not started with the same flags and records: give "
+                "all the same command, and record sets that are copies of one (made with the same "
+                "key file)"
+            )
 
     def start_from(self, init_from):
         """Takes over the networks of another run; before this one has a folder."""
@@ -303,15 +322,15 @@ class _Trainer:
         self._looks += 1
         if self._looks % _STEPS_BETWEEN_AGREEMENTS:
             return False
-        if not float(self._count_wishes(tf.constant(float(stop.signal is not None)))):
+        if not float(self._sum_over_replicas(tf.constant(float(stop.signal is not None)))):
             return False
         stop.signal = stop.signal or signal.SIGTERM
         return True
 
     @tf.function
-    def _count_wishes(self, own):
-        wishes = self._strategy.run(lambda: own)
-        return self._strategy.reduce(tf.distribute.ReduceOp.SUM, wishes, axis=None)
+    def _sum_over_replicas(self, own):
+        values = self._strategy.run(lambda: own)
+        return self._strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None)
 
     def _tick_kimg(self, phase):
         return config.at_resolution(self._settings.tick_kimg, phase.resolution, "--tick_kimg")

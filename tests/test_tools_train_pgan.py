@@ -204,7 +204,7 @@ def _assert_same_checkpoint(*run_dirs):
             np.testing.assert_array_equal(*values, err_msg=name)
 
 
-def _start_workers(records, run_dir, total_kimg):
+def _start_workers(records, run_dir, total_kimg, of_second=()):
     cluster = {"worker": [f"localhost:{port}" for port in _free_ports(2)]}
     arguments = [
         *_TINY,
@@ -217,7 +217,7 @@ def _start_workers(records, run_dir, total_kimg):
     ]
     return [
         subprocess.Popen(
-            [sys.executable, str(_TOOL), *arguments],
+            [sys.executable, str(_TOOL), *arguments, *(of_second if i else ())],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -238,6 +238,15 @@ def _outputs(children, timeout):
     finally:
         for child in children:
             child.kill()
+
+
+@pytest.mark.slow
+def test_workers_with_other_flags_do_not_train_one_run(phantom_records, tmp_path):
+    other = ("--learning_rate=2e-3",)
+    children = _start_workers(phantom_records, tmp_path / "run", 400, of_second=other)
+    outputs = _outputs(children, timeout=120)
+    assert [child.returncode for child in children] == [1, 1], outputs
+    assert all("not started with the same flags and records" in error for _, error in outputs)
 
 
 @pytest.mark.slow
