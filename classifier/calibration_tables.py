@@ -37,7 +37,7 @@ def rows(
                 _values(run, held_out, k)
                 for run, held_out in zip(runs, validation[arm], strict=True)
             ]
-            means = {name: float(np.mean([one[name] for one in each])) for name in each[0]}
+            means = {name: _mean(name, [one[name] for one in each]) for name in each[0]}
             table.append(
                 {
                     "name": "calibration",
@@ -81,3 +81,10 @@ def markdown(table: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> s
     header = ["arm", "finding", "ECE", "scaled", "Brier", "scaled", "temperature"]
     header += ["positive in validation", "in test"]
     return f"## Calibration\n\n{_NOTE}\n\n{results.markdown_table(header, lines)}\n"
+
+
+def _mean(name, values):
+    """Over the runs; of temperatures, which are factors, the geometric one."""
+    if name == "temperature":
+        return float(np.exp(np.mean(np.log(values))))
+    return float(np.mean(values))

@@ -75,14 +75,14 @@ def _arms_table(experiment, found):
             for key in ("composition", "validation")
         ]
         shown = "; ".join(f"{name} {count:,}" for name, count in about["positives"].items())
-        epochs = ", ".join(str(run.about["epochs"]) for run in runs)
+        epochs = ", ".join(f"{run.about['best_epoch']} of {run.about['epochs']}" for run in runs)
         lines.append([recipe.name, *texts, shown, epochs])
     header = [
         "arm",
         "training images",
         "validation images",
         "of each finding",
-        "epochs of the seeds",
+        "epoch judged, of those trained",
     ]
     return results.markdown_table(header, lines)
 

@@ -157,6 +157,7 @@ def _train_and_judge(plan, recipe, inputs, seed, test, findings, folder):
         "positives": _positives(images),
         "validation": _composition(validation),
         "epochs": trained.facts["epochs"],
+        "best_epoch": trained.facts["best_epoch"],
         "initial_weights": trained.facts["initial_weights"],
         "unchecked_generators": sorted(
             site.generator.name for site in inputs.sites.values() if not site.trained_on
