@@ -145,6 +145,19 @@ def train(
         trainer.prepare()
         try:
             return trainer.run(stop)
+        except tf.errors.DataLossError as error:
+            raise RuntimeError(
+                f"the records of {records.path} are damaged ({error.message.splitlines()[0]}). "
+                "What was saved is not lost: tools/verify_records.py names the file, "
+                "tools/build_records.py with its first command makes it anew, and the same "
+                "command continues"
+            ) from error
+        except tf.errors.ResourceExhaustedError as error:
+            raise RuntimeError(
+                f"memory ran out ({error.message.splitlines()[0]}). What was saved is not lost: "
+                "the same command continues where there is more; smaller passes, such as "
+                "--micro_batch=512:4,1024:2,0, are another run"
+            ) from error
         except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
             if settings.strategy != "multi_worker":
                 raise

@@ -211,7 +211,12 @@ def main() -> None:
         print(f"Shards written: {result.shards}. The record set is complete: {_OUTPUT.value}")
         _draw_pictures(plan)
     else:
-        print(f"Already complete: {_OUTPUT.value}")
+        print(
+            f"Already complete: {_OUTPUT.value}. Sources that changed are known by their sizes "
+            "only: give another --output for files that were changed in place"
+        )
+        if _MASK_MARKERS.value and not _beside("markers.png").exists():
+            _draw_pictures(plan)  # the call that wrote the shards was ended before
 
 
 def _draw_pictures(plan) -> None:

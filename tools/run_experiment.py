@@ -134,7 +134,7 @@ def _inputs(work: pathlib.Path):
         raise ValueError(
             f"--local_folds wants three folds such as train,val,test; got {_FOLDS.value}"
         )
-    sites = {}
+    local, sites = record_set.RecordSet.open(_LOCAL.value), {}
     for role, export, records in (
         (recipes.FIRST, _FIRST.value, _FIRST_RECORDS.value),
         (recipes.SECOND, _SECOND.value, _SECOND_RECORDS.value),
@@ -142,7 +142,10 @@ def _inputs(work: pathlib.Path):
         if export:
             generator = synthesis.load(export)
             collection = record_set.RecordSet.open(records) if records else None
-            fold = generator.card["training_records"].get("fold", "train")
+            facts = generator.card["training_records"]
+            fold = facts.get("fold", "train")
+            if collection is None and facts.get("fingerprint") == local.fingerprint:
+                collection = local
             sites[role] = training_sets.Site(generator, collection, fold)
             if collection is None:
                 print(
@@ -150,7 +153,6 @@ def _inputs(work: pathlib.Path):
                     f"of a patient that {generator.name} was trained on.",
                     file=sys.stderr,
                 )
-    local = record_set.RecordSet.open(_LOCAL.value)
     return training_sets.Inputs(local, tuple(_FOLDS.value), sites, work)
 
 
