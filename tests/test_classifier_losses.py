@@ -42,6 +42,15 @@ def test_focal_loss_by_hand():
     assert float(found) == pytest.approx(expected, rel=1e-5)
 
 
+def test_focal_loss_with_class_weights_has_no_weight_of_its_own():
+    p = 1 / (1 + np.exp(-2.0))
+    loss = losses.MaskedLoss(focal=True, positive_weights=[3.0], negative_weights=[1.0])
+    positive = loss(np.float32([[1]]), np.float32([[2.0]]))
+    assert float(positive) == pytest.approx(3.0 * (1 - p) ** 2 * -np.log(p), rel=1e-5)
+    negative = loss(np.float32([[0]]), np.float32([[2.0]]))
+    assert float(negative) == pytest.approx(p**2 * -np.log(1 - p), rel=1e-5)
+
+
 def test_balanced_weights_by_hand():
     labels = np.array([[1, 0], [0, 0], [0, np.nan], [0, 0]], np.float32)
     positive, negative = losses.balanced_weights(labels)

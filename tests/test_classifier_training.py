@@ -198,6 +198,16 @@ def test_attacks_stay_within_epsilon_and_raise_the_loss(tables, tmp_path, kind):
         adversarial.attack(network, images, truth, "cw", 4.0)
 
 
+def test_a_continued_training_under_pgd_attacks_alike(tables, tmp_path):
+    """Its random start is a function of seed, step and device."""
+    chosen = {"attack": "pgd", "attack_epsilon": 8.0, "attack_steps": 2, "max_epochs": 2}
+    first, second = (
+        _train(tables, tmp_path / name, **chosen).classifier.get_weights() for name in "ab"
+    )
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_training_under_attack_gives_a_classifier_that_attacks_harm_less(tables, tmp_path):
     harm = []
     for attack in ("none", "fgsm"):
