@@ -193,36 +193,46 @@ def estimates(runs: Sequence[Run], baseline: str | None = None) -> list[Estimate
     return table
 
 
-def attack_table(runs: Sequence[Run], metric: str) -> str:
-    """Markdown table of attacks against aggregators.
+def damages(runs: Sequence[Run]) -> list[Estimate]:
+    """Differences of attacks from the same aggregator without an attack.
 
     Args:
         runs: Whose variants are <attack>+<aggregator>.
+
+    Returns:
+        Paired by seed; none for aggregators that never ran without an attack.
+    """
+    aggregators = dict.fromkeys(run.variant.split("+")[1] for run in runs)
+    return [
+        one
+        for aggregator in aggregators
+        for one in estimates(
+            [run for run in runs if run.variant.endswith(f"+{aggregator}")], f"none+{aggregator}"
+        )
+        if one.baseline
+    ]
+
+
+def attack_table(table: Sequence[Estimate], metric: str) -> str:
+    """Markdown table of attacks against aggregators.
+
+    Args:
+        table: Own means of variants <attack>+<aggregator>, or `damages`.
         metric: Of METRICS.
 
     Returns:
         A line for each attack, a column for each aggregator: the mean over the seeds of the last
-        measurement and, in brackets, the standard deviation.
+        measurement and, in brackets, its standard deviation, or the interval of a difference.
     """
-    cells: dict[tuple[str, str], list[float]] = {}
-    for run in runs:
-        attack, aggregator = run.variant.split("+")
-        if not run.points[metric]:
-            continue
-        cells.setdefault((attack, aggregator), []).append(run.summary(metric, "final"))
+    cells = {}
+    for one in table:
+        if one.metric == metric and one.kind == "final":
+            spread = f"{one.low:.3g} to {one.high:.3g}" if one.baseline else f"{one.sd:.2g}"
+            cells[tuple(one.variant.split("+"))] = f"{one.mean:.3g}" + (
+                "" if math.isnan(one.sd) else f" ({spread})"
+            )
     attacks, aggregators = (list(dict.fromkeys(part)) for part in zip(*cells, strict=True))
-
-    def cell(values):
-        mean, sd, *_ = estimate(values)
-        return f"{mean:.3g}" + ("" if math.isnan(sd) else f" ({sd:.2g})")
-
-    lines = [
-        [
-            attack,
-            *(cell(cells[attack, one]) if (attack, one) in cells else "" for one in aggregators),
-        ]
-        for attack in attacks
-    ]
+    lines = [[attack, *(cells.get((attack, one), "") for one in aggregators)] for attack in attacks]
     return results.markdown_table(["attack", *aggregators], lines)
 
 

@@ -68,10 +68,17 @@ def test_attacks_stand_in_lines_and_aggregators_in_columns():
         for variant, own in {**values, "noise+median": (4.0, 4.0)}.items()
         for seed, value in enumerate(own)
     ]
-    table = comparison.attack_table(runs, comparison.DISTANCE).splitlines()
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
-    assert cells[0] == ["attack", "mean", "median"]
-    assert cells[2:] == [["none", "2 (1.4)", "2 (0)"], ["noise", "8.5 (0.71)", "4 (0)"]]
+
+    def cells(table):
+        lines = comparison.attack_table(table, comparison.DISTANCE).splitlines()
+        return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+    header, _, *lines = cells(comparison.estimates(runs))
+    assert header == ["attack", "mean", "median"]
+    assert lines == [["none", "2 (1.4)", "2 (0)"], ["noise", "8.5 (0.71)", "4 (0)"]]
+    # By seed 8 - 1 and 9 - 3: 6.5, SD 0.707, t of 97.5 % with a degree of freedom 12.706.
+    assert cells(comparison.damages(runs))[2:] == [["noise", "6.5 (0.147 to 12.9)", "2 (2 to 2)"]]
+    assert comparison.damages([run for run in runs if "none" not in run.variant]) == []
 
 
 def test_runs_that_never_measured_it_have_no_part():
@@ -83,7 +90,8 @@ def test_runs_that_never_measured_it_have_no_part():
         if (one.metric, one.kind) == (comparison.WITH_LABELS, "final")
     ]
     assert (row.seeds, row.mean) == (1, 6)
-    assert "| 6 " in comparison.attack_table(runs, comparison.WITH_LABELS)
+    table = comparison.attack_table(comparison.estimates(runs), comparison.WITH_LABELS)
+    assert "| 6 " in table
     runs[1].points[comparison.WITH_LABELS].clear()
     assert comparison.WITH_LABELS not in {one.metric for one in comparison.estimates(runs)}
 
@@ -96,6 +104,31 @@ def test_figure_has_a_line_and_a_band_for_each_variant():
     assert [line.get_label() for line in distance.lines] == ["federated", "single"]
     assert len(distance.collections) == len(critic.collections) == 2
     assert distance.get_title(loc="left") == "study, 2 seeds"
+
+
+def test_figure_of_attacks_has_a_dot_for_each_seed_and_a_colour_for_each_aggregator():
+    runs = [
+        _run(f"{attack}+{aggregator}", seed, 9.0, value * seed)
+        for attack, aggregator, value in (("none", "mean", 2.0), ("none", "median", 3.0),
+                                          ("sign_flip", "mean", 50.0), ("sign_flip", "median", 4.0))
+        for seed in (1, 2)
+    ]  # fmt: skip
+    images, labels = (part for part in plots.attacks(runs, "study").axes)
+    assert [list(line.get_xdata()) for line in images.lines[::2]] == [
+        [2.0, 4.0], [3.0, 6.0], [50.0, 100.0], [4.0, 8.0],
+    ]  # fmt: skip
+    assert [line.get_xdata()[0] for line in images.lines[1::2]] == [3.0, 4.5, 75.0, 6.0]
+    assert [line.get_xdata()[0] for line in labels.lines[1::2]] == [6.0, 9.0, 150.0, 12.0]
+    colours = [line.get_color() for line in images.lines[::2]]
+    assert colours[0] == colours[2] != colours[1] == colours[3]
+    heights = [line.get_ydata()[0] for line in images.lines[::2]]
+    assert heights == sorted(heights) and len(set(heights)) == 4
+    assert [one.get_text() for one in images.get_yticklabels()] == ["none", "sign flip"]
+    for run in runs:
+        run.points[comparison.DISTANCE].clear()
+        run.points[comparison.WITH_LABELS].clear()
+    with pytest.raises(ValueError, match="nothing to draw"):
+        plots.attacks(runs, "study")
 
 
 def _finished(folder, variant, seed, value, measured=True):
@@ -161,7 +194,7 @@ def test_the_tool_sets_attacks_against_aggregators(run_tool, tmp_path, capsys):
         for row in results.read(tmp_path / "results.jsonl")
         if row["baseline"] and row["metric"] == comparison.DISTANCE and row["kind"] == "final"
     }
-    assert means == {"none+median": 0.5, "sign_flip+weighted_mean": 7.0, "sign_flip+median": 1.0}
+    assert means == {"none+median": 0.5, "sign_flip+weighted_mean": 7.0, "sign_flip+median": 0.5}
     # A run that is not there is trained, with the attack's flags; there are no records here.
     assert run_tool("compare_federations", *arguments, "--seeds=2", "--attack_scale=5") == 1
     assert "none+weighted_mean_2 ended with status 1" in capsys.readouterr().err

@@ -233,7 +233,9 @@ def test_federations_attacks_and_readers(tmp_path):
         for aggregator, mean in (("median", 3.5), ("weighted_mean", 80.25))
         for kind in ("final", "best")
     ]  # fmt: skip
+    damage = {**attacks[0], "baseline": "none+median", "mean": 0.125}
     attacks += [{**row, "metric": "distance with labels", "mean": 7.25} for row in attacks]
+    attacks += [{**damage, "kind": kind} for kind in ("final", "best")]
     reader = {
         "name": "reader_group", "metric": "accuracy", "resolution": 256, "group": "radiologists",
         "value": 0.51, "low": 0.4, "high": 0.62, "readers": 3, "images": 100, "simulated": True,
@@ -244,6 +246,8 @@ def test_federations_attacks_and_readers(tmp_path):
         ' class="one"', ""
     )
     assert "Last distance with labels to real images by attack" in text and "7.25" in text
+    assert "sign_flip+median \N{MINUS SIGN} none+median" in text and "0.125" in text
+    assert "sign_flip+median<" not in text  # the table of attacks has its mean
     assert "The readers were simulated" in text and "51 ± 5 %, 65 ± 5 %, 77 ± 13 %" in text
 
 

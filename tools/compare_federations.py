@@ -8,8 +8,8 @@ r"""Trains the arms of a federated experiment over seeds, or attacks against agg
 
 The second form trains federations of which all clients take part in every round. The same command
 again continues. Writes <output>/<variant>_<seed>/ (run folders of tools/simulate_federated.py),
-results.jsonl and comparison.png, and prints the table; with attacks also as a line for each attack
-and a column for each aggregator.
+results.jsonl and comparison.png, and prints tables: of the arms, or with a line for each attack and
+a column for each aggregator.
 """
 
 import pathlib
@@ -118,6 +118,36 @@ def _train(variants: dict[str, list[str]], seeds: list[int], output: pathlib.Pat
     job_queue.run_with_bar(jobs, _JOBS.value, "runs")
 
 
+def _report_arms(runs):
+    """Prints means of the arms and their differences, and returns them."""
+    from federated import comparison
+
+    arms = {run.variant for run in runs}
+    table = comparison.estimates(runs, config.CENTRALIZED)
+    if {config.SINGLE, config.FEDERATED} <= arms:
+        both = [run for run in runs if run.variant in (config.SINGLE, config.FEDERATED)]
+        table += [one for one in comparison.estimates(both, config.FEDERATED) if one.baseline]
+    print(comparison.markdown(table))
+    return table
+
+
+def _report_attacks(runs):
+    """Prints attacks against aggregators, and returns their means and differences."""
+    from federated import comparison
+
+    own, damages = comparison.estimates(runs), comparison.damages(runs)
+    for metric in comparison.METRICS:
+        if any(run.points[metric] for run in runs):
+            print(f"\n{metric}, last measurement (SD over the seeds):\n")
+            print(comparison.attack_table(own, metric))
+    if any(one.metric == comparison.DISTANCE for one in damages):
+        print("\ndistance less that of the same aggregator without an attack (95 % interval):\n")
+        print(comparison.attack_table(damages, comparison.DISTANCE))
+    unattacked = [run for run in runs if run.variant.startswith("none+")]
+    price = comparison.estimates(unattacked, f"none+{_AGGREGATORS_ASKED.value[0]}")
+    return own + damages + [one for one in price if one.baseline]
+
+
 def main() -> None:
     """Runs the tool; see the module's docstring."""
     if not _SEEDS.value or not all(seed.isdigit() for seed in _SEEDS.value):
@@ -139,21 +169,10 @@ def main() -> None:
     from pgan import results
 
     runs = [comparison.read_run(output, variant, seed) for variant in variants for seed in seeds]
-    centralized = config.CENTRALIZED in variants
-    tables = [comparison.estimates(runs, config.CENTRALIZED if centralized else None)]
-    if config.SINGLE in variants and config.FEDERATED in variants:
-        both = [run for run in runs if run.variant in (config.SINGLE, config.FEDERATED)]
-        tables.append([one for one in comparison.estimates(both, config.FEDERATED) if one.baseline])
-    if _ATTACKS.value:
-        tables = [comparison.estimates(runs, next(iter(variants)))]
-    table = [one for part in tables for one in part]
+    table = _report_attacks(runs) if _ATTACKS.value else _report_arms(runs)
     results.write(output / "results.jsonl", comparison.rows(table))
-    plots.variants(runs, output.name).savefig(output / "comparison.png")
-    print(comparison.markdown(table))
-    for metric in comparison.METRICS if _ATTACKS.value else ():
-        if any(run.points[metric] for run in runs):
-            print(f"\n{metric}, last measurement:\n")
-            print(comparison.attack_table(runs, metric))
+    drawing = (plots.attacks if _ATTACKS.value else plots.variants)(runs, output.name)
+    drawing.savefig(output / "comparison.png")
     print(f"figure: {output / 'comparison.png'}")
 
 

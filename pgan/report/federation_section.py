@@ -8,6 +8,15 @@ _NEGATIVE_LOSS = ("critic/negative_loss_held_out", "critic/negative_loss_train")
 _METRICS = {"distance": "Fig 4C", "distance with labels": None, "negative critic loss": "Fig 4B"}
 _DISTANCES = ("distance", "distance with labels")
 _MOST_RUNS = 12
+_ARMS_FIGURE = (
+    "distance and critic loss by round",
+    "Left: distance to real images; right: negative critic loss. Mean over the seeds and their "
+    "range.",
+)
+_ATTACK_FIGURE = (
+    "last distances of attacks against aggregators",
+    "Last distances to real images; smaller is better. A dot for each seed, a line at their mean.",
+)
 
 
 def build(found: collect.Found, album: pictures.Album) -> section.Section | None:
@@ -49,19 +58,19 @@ def _comparison(folder, rows, album, shows):
             "interval, and differences may be those of seeds. Distance: to held-out images, last "
             "and lowest measurement; with labels, to training images and their labels."
         ),
-        album.chart(
-            folder.picture("comparison.png"), "distance and critic loss by round",
-            "Left: distance to real images; right: negative critic loss. Mean over the seeds and "
-            "their range.",
-        ),
-    ]  # fmt: skip
+    ]
     own = [row for row in rows if not row["baseline"]]
     is_attack = all("+" in row["variant"] for row in own)
+    shown, caption = _ATTACK_FIGURE if is_attack else _ARMS_FIGURE
+    parts.append(album.chart(folder.picture("comparison.png"), shown, caption))
     for metric, place in _METRICS.items():
         chosen = [row for row in rows if row["metric"] == metric]
-        if is_attack and chosen and metric in _DISTANCES:
+        in_attack_table = is_attack and metric in _DISTANCES
+        if in_attack_table and chosen:
             parts.append(_attack_table(metric, [row for row in own if row["metric"] == metric]))
-        parts.append(_variants_table(metric, chosen))
+        # The means of attacks stand in their table; what is left are the differences.
+        rest = [row for row in chosen if row["baseline"] or not in_attack_table]
+        parts.append(_variants_table(metric, rest))
         if chosen and place and not is_attack:
             shows.add(place)
     return parts
