@@ -22,13 +22,15 @@ from pgan import results, run_folder
 DISTANCE, CRITIC = "distance", "negative critic loss"
 # Sees labels that are wrong, to which the distance of the images alone is blind.
 WITH_LABELS = "distance with labels"
-METRICS = (DISTANCE, WITH_LABELS, CRITIC)
+# Of the critic on held-out images.
+LABELS = "label loss"
+METRICS = (DISTANCE, WITH_LABELS, CRITIC, LABELS)
 # Of a run: its last measurement, and its lowest. The lowest critic loss may be one of the first
 # rounds, where the critic has learnt nothing yet; it says something only beside the curve.
 SUMMARIES = ("final", "best")
 CONFIDENCE = 0.95
 
-_CRITIC_NAME = "critic/negative_loss_held_out"
+_CRITIC_NAME, _LABELS_NAME = "critic/negative_loss_held_out", "critic/labels_real_held_out"
 _DISTANCE_ENDS = ("_to_held_out", "_to_train")  # the first that was measured
 _WITH_LABELS_NAME = r"labels/fjd\d+k?_\w+_to_train"
 
@@ -120,6 +122,7 @@ def read_run(folder: str | os.PathLike, variant: str, seed: int) -> Run:
         DISTANCE: next((group[0] for group in found if group), ""),
         WITH_LABELS: with_labels[0] if with_labels else "",
         CRITIC: _CRITIC_NAME,
+        LABELS: _LABELS_NAME,
     }
     points = {
         metric: [(row["round"], float(row[name])) for row in rows if name in row]

@@ -402,6 +402,7 @@ PRESETS = {
         "client_sizes": "random",
         "critic_steps": 10,
         "optimizer": "sgd",
+        "optimizer_memory": "fresh",
         "aggregation": "mean",
         "rounds": 10_000,
     },

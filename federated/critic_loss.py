@@ -1,4 +1,4 @@
-"""The negative critic loss of fig. 4B, on images that clients train on and on held-out ones."""
+"""The critic on images of the clients and on held-out ones: negative loss <fig. 4B>, label loss."""
 
 import numpy as np
 import tensorflow as tf
@@ -8,6 +8,7 @@ from pgan import losses
 
 # Seed streams of latents and interpolations; clients and grids have their own.
 _STREAM, _MIX_STREAM = 1_000_081, 2_000_029
+_TERMS = ("wasserstein", "penalty", "labels_real")
 
 
 class CriticLoss:
@@ -16,7 +17,8 @@ class CriticLoss:
     The negative loss is E f(real) - E f(fake) - lambda E (|grad f| - 1)^2 without the auxiliary
     loss, as the released code logs it: an estimate of the Wasserstein distance, so that lower is
     better while the critic is near its optimum. Where it is higher on the training images than on
-    held-out ones, the critic knows them by heart.
+    held-out ones, the critic knows them by heart. Its label loss on held-out images tells what it
+    has learnt of findings, and so shows labels that a client has poisoned.
     """
 
     def __init__(
@@ -44,7 +46,13 @@ class CriticLoss:
         self._images = images
 
     def measure(self) -> dict[str, float]:
-        """Values by name: `critic/negative_loss_<name>` and `critic/penalty_<name>`."""
+        """Measures all images.
+
+        Returns:
+            For each name of images `critic/negative_loss_<name>`, `critic/penalty_<name>` and
+            `critic/labels_real_<name>`, the last two with their weights; nothing without
+            images.
+        """
         values = {}
         for name, (pixels, labels) in self._images.items() if self._count else ():
             rows = [
@@ -55,9 +63,10 @@ class CriticLoss:
                 ).numpy()
                 for start in range(0, self._count, self._batch)
             ]
-            wasserstein, penalty = np.mean(rows, axis=0)
+            wasserstein, penalty, labels_real = np.mean(rows, axis=0)
             values[f"critic/negative_loss_{name}"] = float(-wasserstein - penalty)
             values[f"critic/penalty_{name}"] = float(penalty)
+            values[f"critic/labels_real_{name}"] = float(labels_real)
         return values
 
     @tf.function
@@ -77,5 +86,4 @@ class CriticLoss:
             mix,
             self._weighting,
         )
-        chosen = (terms["discriminator/wasserstein"], terms["discriminator/penalty"])
-        return tf.stack([tf.reduce_mean(term) for term in chosen])
+        return tf.stack([tf.reduce_mean(terms[f"discriminator/{name}"]) for name in _TERMS])

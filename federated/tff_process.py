@@ -1,9 +1,9 @@
 """The round as a process of TensorFlow Federated, with TFF's own aggregators.
 
 The client's part is `federated.local`, the server's `federated.averaging.server_step`; between them
-TFF zeroes oversized updates, clips, and takes the weighted mean, by its secure sum if wanted. An
-update that is not finite, and one that is zeroed, has weight zero, so that the mean is that of the
-accepted clients, as in `federated.rounds`.
+TFF clips and takes the weighted mean, by its secure sum if wanted. An update that is oversized or
+not finite is zero and has weight zero, so that the mean is that of the accepted clients, as in
+`federated.rounds`. TFF's own zeroing would leave a client its weight and so pull the mean to zero.
 """
 
 import dataclasses
@@ -210,7 +210,7 @@ def _checked(update, shapes, slot, num_clients, settings):
 
 
 def _mean_factory(settings):
-    """TFF's aggregator: zeroing, then clipping, then the weighted mean."""
+    """TFF's aggregator: clipping, then the weighted mean."""
     sums = {}
     if settings.secure_sum:
         # The secure sum adds whole numbers of 32 bits, into which it cuts a range: that of a
@@ -224,8 +224,6 @@ def _mean_factory(settings):
     factory = tff.aggregators.MeanFactory(no_nan_division=True, **sums)
     if settings.clip_norm:
         factory = tff.aggregators.clipping_factory(settings.clip_norm, factory)
-    if settings.reject_norm:
-        factory = tff.aggregators.zeroing_factory(settings.reject_norm, factory, norm_order=2.0)
     return factory
 
 

@@ -12,6 +12,7 @@ _NAMES = {
     comparison.DISTANCE: "monitor/fd8_to_held_out",
     comparison.WITH_LABELS: "labels/fjd8_fixed_to_train",
     comparison.CRITIC: "critic/x",
+    comparison.LABELS: "critic/y",
 }
 
 
@@ -23,6 +24,7 @@ def _run(variant, seed, *values):
         comparison.DISTANCE: distances,
         comparison.WITH_LABELS: [(number, 2 * value) for number, value in distances],
         comparison.CRITIC: critic,
+        comparison.LABELS: critic,
     }
     return comparison.Run(variant, seed, points, _NAMES)
 
@@ -54,7 +56,7 @@ def test_differences_are_paired_by_seed():
     assert (one.variant, one.baseline, one.seeds) == ("federated", "centralized", 3)
     assert (one.mean, one.sd) == pytest.approx((1.2, 0.1))
     assert (one.low, one.high) == pytest.approx((1.2 - 0.24841, 1.2 + 0.24841), abs=1e-4)
-    assert sum(not e.baseline for e in table) == 2 * 6
+    assert sum(not e.baseline for e in table) == 2 * 8
     assert "federated - centralized" in comparison.markdown(table)
     other = comparison.Run("a", 1, runs[0].points, {**_NAMES, comparison.DISTANCE: "monitor/z"})
     with pytest.raises(ValueError, match="measured different distances"):
@@ -141,6 +143,7 @@ def _finished(folder, variant, seed, value, measured=True):
             "monitor/fd8_to_held_out": value,
             "labels/fjd8_fixed_to_train": 2 * value,
             "critic/negative_loss_held_out": -value,
+            "critic/labels_real_held_out": 3 * value,
         }
     run_folder.RunFolder(path).append_stats(row)
 
@@ -171,7 +174,7 @@ def test_the_tool_reports_finished_runs_without_training(run_tool, finished_runs
         ("single", "centralized"): 5.5,
         ("single", "federated"): 4.0,
     }
-    assert len(rows) == 6 * 6
+    assert len(rows) == 6 * 8
     assert "federated - centralized" in capsys.readouterr().out
     assert (finished_runs / "comparison.png").stat().st_size > 10_000
 
@@ -189,6 +192,7 @@ def test_the_tool_sets_attacks_against_aggregators(run_tool, tmp_path, capsys):
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["|", "sign_flip", "|", "9", "|", "3", "|"] in lines
     assert ["|", "sign_flip", "|", "18", "|", "6", "|"] in lines  # with labels
+    assert ["|", "sign_flip", "|", "27", "|", "9", "|"] in lines  # the critic's label loss
     means = {
         row["variant"]: row["mean"]
         for row in results.read(tmp_path / "results.jsonl")

@@ -4,9 +4,19 @@ from pgan.report import collect, markup, pictures, plots, section
 
 _DISTANCE, _CRITIC = "distance to real images", "negative critic loss"
 _NEGATIVE_LOSS = ("critic/negative_loss_held_out", "critic/negative_loss_train")
-# Metrics of a comparison, and the exhibit of the paper; the second sees labels that are wrong.
-_METRICS = {"distance": "Fig 4C", "distance with labels": None, "negative critic loss": "Fig 4B"}
-_DISTANCES = ("distance", "distance with labels")
+# Metrics of a comparison, and the exhibit of the paper; two see labels that are wrong.
+_METRICS = {
+    "distance": "Fig 4C",
+    "distance with labels": None,
+    "negative critic loss": "Fig 4B",
+    "label loss": None,
+}
+# Of attacks, as a table: how its caption tells them.
+_OF_ATTACKS = {
+    "distance": "distance to real images",
+    "distance with labels": "distance with labels to real images",
+    "label loss": "label loss of the critic on held-out images",
+}
 _MOST_RUNS = 12
 _ARMS_FIGURE = (
     "distance and critic loss by round",
@@ -65,7 +75,7 @@ def _comparison(folder, rows, album, shows):
     parts.append(album.chart(folder.picture("comparison.png"), shown, caption))
     for metric, place in _METRICS.items():
         chosen = [row for row in rows if row["metric"] == metric]
-        in_attack_table = is_attack and metric in _DISTANCES
+        in_attack_table = is_attack and metric in _OF_ATTACKS
         if in_attack_table and chosen:
             parts.append(_attack_table(metric, [row for row in own if row["metric"] == metric]))
         # The means of attacks stand in their table; what is left are the differences.
@@ -109,7 +119,7 @@ def _attack_table(metric, rows):
         for attack in dict.fromkeys(attacks)
     ]
     header = ["attack", *(one.replace("_", " ") for one in aggregators)]
-    caption = f"Last {metric} to real images by attack and way of aggregating; smaller is better"
+    caption = f"Last {_OF_ATTACKS[metric]} by attack and way of aggregating; smaller is better"
     return markup.table(header, lines, caption)
 
 
