@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import logging
 import os
 import pathlib
 import shutil
@@ -13,6 +14,8 @@ import tensorflow as tf
 from pgan import checkpoints, config, losses, plots, run_folder, schedule, training_step
 from pgan.data import record_reader, record_set
 from pgan.metrics import features, frechet, names
+
+_LOG = logging.getLogger(__name__)
 
 FOLDER = "monitor"
 _LABELS = "labels"
@@ -201,6 +204,9 @@ class DistanceMonitor:
     def keep_if_best(self, checkpoint: str, values: dict[str, float], images_shown: int) -> bool:
         """Keeps a checkpoint beside the others if no earlier one was closer to the reals.
 
+        Distances compare only if their names are the same: of a run that is continued with another
+        number of images or other features, the best by the old distance is set aside.
+
         Args:
             checkpoint: Its prefix.
             values: From `measure`.
@@ -210,11 +216,11 @@ class DistanceMonitor:
             Whether it is the best so far.
         """
         folder = self._folder.checkpoints / checkpoints.BEST
+        self._exchange_best()
         best = read_best(self._folder)
         # What a continued run had measured beyond its checkpoint is measured again.
-        if best and best["images_shown"] < images_shown and best["metric"] == self.judge:
-            if best["value"] <= values[self.judge]:
-                return False
+        if best and best["images_shown"] < images_shown and best["value"] <= values[self.judge]:
+            return False
         source = pathlib.Path(checkpoint)
         folder.mkdir(parents=True, exist_ok=True)
         for path in sorted(source.parent.glob(f"{source.name}.*")):
@@ -231,6 +237,29 @@ class DistanceMonitor:
             if not path.name.startswith(f"{source.name}."):
                 path.unlink()
         return True
+
+    def _exchange_best(self):
+        """Sets a best by another distance aside, and takes back one by this distance."""
+        folder, best = self._folder.checkpoints / checkpoints.BEST, read_best(self._folder)
+        if best and best["metric"] != self.judge:
+            aside = _aside(folder, best["metric"])
+            folder.rename(aside)
+            _LOG.info(
+                "checkpoints are compared by %s from now on; the best by %s, at %s images, is "
+                "kept in %s",
+                self.judge,
+                best["metric"],
+                f"{best['images_shown']:,}",
+                aside,
+            )
+        mine = _aside(folder, self.judge)
+        if mine.exists() and not folder.exists():
+            mine.rename(folder)
+
+
+def _aside(folder: pathlib.Path, metric: str) -> pathlib.Path:
+    """Where the best by a distance lies while checkpoints are compared by another one."""
+    return folder.with_name(f"{folder.name}_{metric.removeprefix(f'{FOLDER}/')}")
 
 
 def _with_labels(found: np.ndarray, labels: np.ndarray) -> np.ndarray:

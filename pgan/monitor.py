@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from pgan import arithmetic, config, schedule
+from pgan import arithmetic, config, losses, schedule, training_step
 
 
 class RateBook:
@@ -73,7 +73,7 @@ class LiveLine:
         images_shown: int,
         rate: float | None,
         remaining: float | None,
-        losses: dict[str, float],
+        values: dict[str, float],
     ) -> None:
         """Redraws the line.
 
@@ -82,7 +82,7 @@ class LiveLine:
             images_shown: The clock.
             rate: Images per second of late, None if not yet known.
             remaining: Seconds to the end of the run.
-            losses: Values to show, by short name.
+            values: Values to show, by short name.
         """
         end = min(phase.end, self._plan.total_images)
         left = max(end - images_shown, 0) / rate if rate else None
@@ -91,9 +91,9 @@ class LiveLine:
             f"alpha {phase.alpha(images_shown):.2f}",
             refresh=False,
         )
-        values = " ".join(f"{name} {value:.3g}" for name, value in losses.items())
+        shown = " ".join(f"{name} {value:.3g}" for name, value in values.items())
         times = f"phase {_interval(left)}, run {_interval(remaining)}"
-        self._bar.set_postfix_str(f"{rate or 0:.3g} img/s, {times} | {values}", refresh=False)
+        self._bar.set_postfix_str(f"{rate or 0:.3g} img/s, {times} | {shown}", refresh=False)
         self._bar.update(images_shown - self._bar.n)
         self._bar.refresh()
 
@@ -104,6 +104,52 @@ class LiveLine:
     def close(self) -> None:
         """Leaves the line as it stands."""
         self._bar.close()
+
+
+def live_values(stats: dict[str, float]) -> dict[str, float]:
+    """What the live line shows of a step's statistics: both losses, scores of reals and fakes.
+
+    Args:
+        stats: Means over some steps, by name.
+    """
+    critic_terms = [name for name in losses.DISCRIMINATOR_TERMS if losses.LOSS_TERMS[name] != 0.0]
+    return {
+        "D": sum(stats[name] for name in critic_terms),
+        "G": sum(stats[name] for name in losses.GENERATOR_TERMS),
+        "real": stats["scores/real"],
+        "fake": stats["scores/fake"],
+    }
+
+
+def training_values(
+    state: training_step.TrainingState,
+    settings: config.TrainConfig,
+    phase: schedule.Phase,
+    images_shown: int,
+    rate: float | None,
+) -> dict[str, float]:
+    """Where a run stands, as a line of stats.jsonl has it beside the step's statistics.
+
+    Args:
+        state: What is trained.
+        settings: Configuration of the run.
+        phase: Current phase.
+        images_shown: The clock.
+        rate: Images per second of late, None if not yet known.
+    """
+    return {
+        "training/alpha": phase.alpha(images_shown),
+        "training/resolution": phase.resolution,
+        "training/batch_size": phase.batch_size,
+        "training/learning_rate": config.at_resolution(
+            settings.learning_rate, phase.resolution, "--learning_rate"
+        ),
+        "training/images_per_second": rate or 0.0,
+        "training/generator_loss_scale": float(state.generator_optimizer.loss_scale.numpy()),
+        "training/discriminator_loss_scale": float(
+            state.discriminator_optimizer.loss_scale.numpy()
+        ),
+    }
 
 
 def _interval(seconds: float | None) -> str:

@@ -1,10 +1,11 @@
 """The folder of a run: what was asked for, what happened, and what a person looks at.
 
-config.json    configuration and the records' identity; decides whether a run is continued
+config.json    configuration and the records' identity, which decide whether a run is continued;
+               number of devices
 flags.txt      flag file that repeats the run
 log.txt        the log
 stats.jsonl    one line a tick
-reals.png, fakes<kimg>.png, checkpoints/, TensorBoard event files
+reals.png, fakes<kimg, three decimals>.png, checkpoints/, TensorBoard event files
 """
 
 import contextlib
@@ -38,10 +39,10 @@ def describe_records(records: record_set.RecordSet, settings: config.TrainConfig
 
     Returns:
         Name, origin and fingerprint of the record set; name, size and fingerprint of its fold;
-        what was done to the images.
+        what was done to the images; fingerprint of the held-out fold, if there is one.
     """
-    fold = settings.train_fold
-    return {
+    fold, held_out = settings.train_fold, settings.held_out_fold
+    facts = {
         "name": records.name,
         "origin": records.manifest["origin"],
         "fingerprint": records.fingerprint,
@@ -50,6 +51,10 @@ def describe_records(records: record_set.RecordSet, settings: config.TrainConfig
         "fold_fingerprint": records.fold_fingerprint(fold),
         "preparation": records.preparation,
     }
+    if held_out:
+        # The set's own folds are in its fingerprint; those of later splits are not.
+        facts["held_out_fold_fingerprint"] = records.fold_fingerprint(held_out)
+    return facts
 
 
 def started_from(run_dir: str | os.PathLike) -> list[dict[str, Any]]:
@@ -65,6 +70,26 @@ def started_from(run_dir: str | os.PathLike) -> list[dict[str, Any]]:
     _, records = RunFolder(run_dir).read()
     own = {key: value for key, value in records.items() if key != ANCESTORS}
     return [own, *records.get(ANCESTORS, [])]
+
+
+def _other_images(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Lines on what differs between two identities; an older version noted less."""
+    names = {
+        "fingerprint": f"record set {old['name']}",
+        "fold": "train_fold",
+        "fold_fingerprint": f"fold {old['fold']}",
+        "held_out_fold_fingerprint": "held-out fold",
+    }
+    return [
+        f"{name}: {_brief(old[key])} in the run folder, {_brief(new[key])} now"
+        for key, name in names.items()
+        if key in old and key in new and old[key] != new[key]
+    ]
+
+
+def _brief(value: str) -> str:
+    """The beginning of a fingerprint, which is enough for people; other text as it is."""
+    return f"fingerprint {value[:8]}" if len(value) == 64 else value
 
 
 class RunFolder:
@@ -85,12 +110,15 @@ class RunFolder:
         """Whether a run was started here."""
         return (self.path / "config.json").exists()
 
-    def open(self, settings: config.TrainConfig, records: dict[str, Any]) -> None:
+    def open(
+        self, settings: config.TrainConfig, records: dict[str, Any], replicas: int | None = None
+    ) -> None:
         """Starts the run's folder, or checks that it is the same run.
 
         Args:
             settings: Configuration of the run.
             records: From `describe_records`.
+            replicas: Devices that share each batch, which may be others when a run is continued.
 
         Raises:
             ConfigurationMismatchError: If a run of another configuration or other images is here.
@@ -105,23 +133,34 @@ class RunFolder:
             )
         self.path.mkdir(parents=True, exist_ok=True)
         text = {"format": FORMAT, "config": settings.to_dict(), "records": records}
+        if replicas is not None:
+            text["replicas"] = replicas
         write_atomically(self.path / "config.json", json.dumps(text, indent=2) + "\n")
 
     def _check(self, settings: config.TrainConfig, records: dict[str, Any]) -> None:
         old_settings, old_records = self.read()
         lines = config.differences(old_settings, settings)
-        lines += [
-            f"records {key}: {old_records[key]!r} in the run folder, {records[key]!r} now"
-            for key in ("fingerprint", "fold", "fold_fingerprint")
-            if old_records[key] != records[key]
-        ]
+        anew = "or start anew with another --run_dir (--init_from takes over its weights)."
         if lines:
             raise ConfigurationMismatchError(
                 f"{self.path} holds a run of another configuration:\n  "
                 + "\n  ".join(lines)
-                + f"\nContinue it with --flagfile={self.path / 'flags.txt'}, or start anew with "
-                "another --run_dir (--init_from takes over its weights)."
+                + f"\nContinue it with --flagfile={self.path / 'flags.txt'}, {anew}"
             )
+        lines = _other_images(old_records, records)
+        if lines:
+            raise ConfigurationMismatchError(
+                f"{self.path} holds a run on other images:\n  "
+                + "\n  ".join(lines)
+                + "\nContinue it with the record set that it began with (--records; a copy will "
+                "do), or with one that the same commands of tools/build_records.py and "
+                f"tools/split_records.py make again, {anew}"
+            )
+
+    @property
+    def replicas(self) -> int | None:
+        """Devices that shared each batch last; None if that was not noted, or without a run."""
+        return self._content().get("replicas") if self.exists else None
 
     def read(self) -> tuple[config.TrainConfig, dict[str, Any]]:
         """Reads configuration and records' identity of the run.
@@ -136,12 +175,15 @@ class RunFolder:
                 f"{self.path} is no run folder: it has no config.json. --run_dir is the folder "
                 "that tools/train_pgan.py wrote."
             )
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = self._content()
         if content.get("format") != FORMAT:
             raise ValueError(
                 f"{path} has format {content.get('format')!r}; this version reads {FORMAT}"
             )
         return config.TrainConfig.from_dict(content["config"]), content["records"]
+
+    def _content(self):
+        return json.loads((self.path / "config.json").read_text(encoding="utf-8"))
 
     def share_trained(self) -> float:
         """Share of its images that the newest checkpoint has seen, 0 to 1.

@@ -11,6 +11,16 @@ _GRID_STREAM = 1_000_003  # Seed stream of the grids' latents; the step has its 
 _CRITIC_BATCH = 16
 
 
+def grid_name(images_shown: int) -> str:
+    """File name of a grid of synthetic images, such as "fakes000012.800.png" after 12,800 images.
+
+    Names are in the order of the images shown, of which small runs and federations show a few
+    hundred between two grids.
+    """
+    kimg, images = divmod(images_shown, 1000)
+    return f"fakes{kimg:06d}.{images:03d}.png"
+
+
 class Snapshots:
     """Looks at a training state without changing it."""
 
@@ -99,11 +109,11 @@ class Snapshots:
             plots.to_uint8(self._draw(label, tf.constant(alpha, tf.float32)))[..., 0]
             for label in tf.constant(self._labels, tf.float32)
         ]
-        title = f"synthetic, {images_shown / 1000:,.0f} kimg, {phase.name}"
+        title = f"synthetic, {images_shown / 1000:,g} kimg, {phase.name}"
         if phase.fading:
             title += f", alpha {alpha:.2f}"
         picture = plots.image_grid(rows, self._row_names, title)
-        self._save(picture, f"fakes{images_shown // 1000:06d}.png")
+        self._save(picture, grid_name(images_shown))
         return np.asarray(picture)
 
     def draw_reals(self) -> None:

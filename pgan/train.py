@@ -10,7 +10,6 @@ import signal
 import time
 from collections.abc import Iterator
 
-import numpy as np
 import tensorflow as tf
 
 from pgan import (
@@ -19,11 +18,11 @@ from pgan import (
     distance_monitor,
     distribute,
     hardware,
-    losses,
     monitor,
     run_folder,
     schedule,
     snapshots,
+    training_errors,
     training_step,
 )
 from pgan.data import record_folder, record_reader, record_set, splits
@@ -32,14 +31,6 @@ from pgan.metrics import extractors
 _LOG = logging.getLogger(__name__)
 _REFRESH_SECONDS = 1.0
 _STEPS_BETWEEN_AGREEMENTS = 16
-
-
-class TrainingDivergedError(RuntimeError):
-    """A loss is no longer finite."""
-
-
-class WorkerLostError(RuntimeError):
-    """Another worker of the cluster has ended or cannot be reached."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,8 +102,10 @@ def train(
     Raises:
         ValueError: If the configuration does not fit the records, devices or the folder's run, or
             another process is training there.
-        TrainingDivergedError: If a loss is not finite; the last checkpoint is from before.
-        WorkerLostError: If another worker of the cluster is gone.
+        RuntimeError: If the records are damaged or memory has run out.
+        training_errors.TrainingDivergedError: If a loss is not finite; the last checkpoint is from
+            before.
+        training_errors.WorkerLostError: If another worker of the cluster is gone.
         checkpoints.CheckpointError: If a checkpoint cannot be written, or none can be read.
     """
     check_records(settings, records)
@@ -135,39 +128,25 @@ def train(
     with contextlib.ExitStack() as stack:
         if trainer.chief:
             stack.enter_context(record_folder.claimed(folder.path, "training in"))
-            folder.open(settings, facts)
+            replicas, before = strategy.num_replicas_in_sync, folder.replicas
+            folder.open(settings, facts, replicas)
             if flag_file is not None:
                 run_folder.write_atomically(folder.path / "flags.txt", flag_file)
             stack.enter_context(folder.logging_to_file())
+            if before not in (None, replicas):
+                _LOG.warning(
+                    "trained on %d device(s) so far, now on %d: batches stay the same, but each "
+                    "device has its own noise and minibatch statistics, so the result differs "
+                    "slightly",
+                    before,
+                    replicas,
+                )
         # Listening begins after the strategy exists: TensorFlow's takes SIGTERM for itself.
         stack.enter_context(stop.listening())
         _LOG.info(hardware.advice(settings.precision, settings.strategy))
         trainer.prepare()
-        try:
+        with training_errors.explained(records, settings.strategy):
             return trainer.run(stop)
-        except tf.errors.DataLossError as error:
-            raise RuntimeError(
-                f"the records of {records.path} are damaged ({error.message.splitlines()[0]}). "
-                "What was saved is not lost: tools/verify_records.py names the file, "
-                "tools/build_records.py with its first command makes it anew, and the same "
-                "command continues"
-            ) from error
-        except tf.errors.ResourceExhaustedError as error:
-            raise RuntimeError(
-                f"memory ran out ({error.message.splitlines()[0]}). What was saved is not lost: "
-                "the same command continues where there is more; smaller passes, such as "
-                "--micro_batch=512:4,1024:2,0, are another run"
-            ) from error
-        except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
-            if settings.strategy != "multi_worker":
-                raise
-            # TensorFlow cannot go on without a worker, nor take it back into a running process.
-            what = distribute.cause_of(error)
-            _LOG.error("another worker was lost: %s", what)
-            raise WorkerLostError(
-                f"another worker was lost ({what}). Nothing that was saved is lost: start all "
-                "workers again with the same commands, and they continue from the last checkpoint"
-            ) from error
 
 
 def check_records(settings: config.TrainConfig, records: record_set.RecordSet) -> None:
@@ -388,17 +367,7 @@ class _Trainer:
 
     def _check_finite(self, shown):
         values = self._window.values()
-        for name, value in values.items():
-            # Gradient norms may overflow where steps are skipped; losses may not.
-            if name in losses.TERM_NAMES and not np.isfinite(value):
-                first = shown - self._window.images
-                message = (
-                    f"{name} is not finite between {first:,} and {shown:,} images; the last "
-                    "checkpoint is from before. A lower --learning_rate or another --seed may "
-                    "help; --precision=float32 if it was not."
-                )
-                _LOG.error(message)
-                raise TrainingDivergedError(message)
+        training_errors.check_finite(values, shown - self._window.images, shown)
         return values
 
     def _refresh(self, line, phase, shown):
@@ -407,13 +376,7 @@ class _Trainer:
         if rate:
             self._rates.note(phase.resolution, 1.0 / rate)
         remaining = self._rates.remaining(self._plan, shown)
-        totals = {
-            "D": sum(values[name] for name in losses.DISCRIMINATOR_TERMS if _in_loss(name)),
-            "G": sum(values[name] for name in losses.GENERATOR_TERMS),
-            "real": values["scores/real"],
-            "fake": values["scores/fake"],
-        }
-        line.update(phase, shown, rate, remaining, totals)
+        line.update(phase, shown, rate, remaining, monitor.live_values(values))
 
     def _tick(self, line, phase, shown):
         """Writes what there is to see; the step waits. Returns the distances, if measured now."""
@@ -421,19 +384,7 @@ class _Trainer:
         values = self._window.values()
         row = {
             **values,
-            "training/alpha": phase.alpha(shown),
-            "training/resolution": phase.resolution,
-            "training/batch_size": phase.batch_size,
-            "training/learning_rate": config.at_resolution(
-                self._settings.learning_rate, phase.resolution, "--learning_rate"
-            ),
-            "training/images_per_second": self._window.rate or 0.0,
-            "training/generator_loss_scale": float(
-                self._state.generator_optimizer.loss_scale.numpy()
-            ),
-            "training/discriminator_loss_scale": float(
-                self._state.discriminator_optimizer.loss_scale.numpy()
-            ),
+            **monitor.training_values(self._state, self._settings, phase, shown, self._window.rate),
             **self._snapshots.critic_scores(shown),
         }
         skipped = values["discriminator/skipped"] + values["generator/skipped"]
@@ -453,10 +404,6 @@ class _Trainer:
 
     def _save(self):
         return self._checkpoints.save()
-
-
-def _in_loss(name: str) -> bool:
-    return losses.LOSS_TERMS[name] != 0.0
 
 
 def resume_command(arguments: list[str]) -> str:

@@ -179,6 +179,35 @@ def test_a_worse_checkpoint_does_not_replace_the_best(settings, phantom_records,
     assert json.loads((path / "checkpoints/best/best.json").read_text())["images_shown"] == 10**6
 
 
+def test_bests_by_two_distances_are_kept_apart(
+    settings, phantom_records, run_dir, tmp_path, caplog
+):
+    path = shutil.copytree(run_dir, tmp_path / "run")
+    folder, newest = run_folder.RunFolder(path), checkpoints.latest(str(run_dir))
+    before = distance_monitor.read_best(folder)
+    first = make(settings, phantom_records, path)
+    second = make(dataclasses.replace(settings, metric_images=5), phantom_records, path)
+    assert second.judge != first.judge == before["metric"]
+    # Not comparable: it is the best by its own distance, and the other is not lost.
+    worse = before["value"] + 1
+    with caplog.at_level("INFO"):
+        assert second.keep_if_best(newest, {second.judge: worse}, 10**6)
+    facts = {"metric": second.judge, "value": worse, "images_shown": 10**6}
+    assert distance_monitor.read_best(folder) == facts
+    aside = path / "checkpoints" / f"best_{before['metric'].removeprefix('monitor/')}"
+    assert json.loads((aside / "best.json").read_text()) == before
+    assert (aside / f"ckpt-{before['images_shown']}.index").exists()
+    assert f"kept in {aside}" in caplog.text
+    assert not second.keep_if_best(newest, {second.judge: worse + 1}, 2 * 10**6)
+    # Back to the first distance, its best counts again.
+    assert not first.keep_if_best(newest, {first.judge: worse}, 3 * 10**6)
+    assert distance_monitor.read_best(folder) == before
+    assert (
+        checkpoints.load_generator(str(path), best=True)[1].images_shown == (before["images_shown"])
+    )
+    assert not aside.exists()
+
+
 def test_a_continued_run_measures_at_the_same_places(settings, phantom_records, run_dir, tmp_path):
     path = shutil.copytree(run_dir, tmp_path / "run")
     for file in (path / "checkpoints").glob("ckpt-208*"):

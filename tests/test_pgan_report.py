@@ -104,6 +104,18 @@ def test_a_run_has_curves_grids_and_its_place_in_the_index(tmp_path):
     assert "kept as best" in text and "not as expected" not in text
 
 
+def test_grids_of_less_than_a_thousand_images_are_told_apart(tmp_path):
+    folder = _run(tmp_path / "run")
+    rows = [json.loads(line) for line in (folder / "stats.jsonl").read_text().splitlines()]
+    _write(
+        folder, [{**row, "images_shown": row["images_shown"] // 10} for row in rows], "stats.jsonl"
+    )
+    for old, new in (("000002", "000000.200"), ("000006", "000000.600")):
+        (folder / f"fakes{old}.png").rename(folder / f"fakes{new}.png")
+    text, _ = _page(folder)
+    assert "4 px, after 0.2 thousand images" in text and "8 px, after 0.6 thousand images" in text
+
+
 def test_links_lead_somewhere_and_nothing_is_fetched(tmp_path):
     text, page = _page(_run(tmp_path / "run"), _write(tmp_path / "odd", [{"what": "speed"}]))
     anchors = [address for address in page.addresses if address.startswith("#")]

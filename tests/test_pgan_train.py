@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pgan import checkpoints, config, run_folder, train
+from pgan import checkpoints, config, run_folder, snapshots, train, training_errors
 from pgan.data import record_folder
 
 
@@ -112,7 +112,9 @@ def test_run_folder_holds_what_a_person_looks_at(settings, whole_run, phantom_re
             assert np.isfinite(row[name]), name
     assert [row["training/resolution"] for row in rows] == [4, 4, 8, 8, 8, 8, 8]
     assert len(list((folder / "checkpoints").glob("*.index"))) == settings.keep_checkpoints
-    grid = np.asarray(Image.open(folder / "fakes000000.png"))
+    grids = sorted(path.name for path in folder.glob("fakes*.png"))
+    assert grids == [snapshots.grid_name(row["images_shown"]) for row in rows]
+    grid = np.asarray(Image.open(folder / "fakes000000.208.png"))
     assert grid.dtype == np.uint8
     assert grid.std() > 0
     assert (folder / "reals.png").exists()
@@ -206,7 +208,9 @@ def test_other_findings_and_resolutions_are_refused(settings, phantom_records, t
 def test_divergence_names_the_term_and_the_images(settings, phantom_records, tmp_path):
     short = dataclasses.replace(settings.schedule, initial_resolution=8, total_kimg=0.064)
     wild = dataclasses.replace(settings, learning_rate="1e30", schedule=short)
-    with pytest.raises(train.TrainingDivergedError, match=r"is not finite between \d+ and \d+"):
+    with pytest.raises(
+        training_errors.TrainingDivergedError, match=r"is not finite between \d+ and \d+"
+    ):
         train.train(wild, phantom_records, str(tmp_path / "run"), show_progress=False)
 
 
@@ -272,11 +276,29 @@ def test_load_generator_reads_the_average(settings, whole_run):
     np.testing.assert_allclose(averaged, loaded, rtol=1e-6)
 
 
-def test_two_replicas_train_through_the_loop(settings, phantom_records, tmp_path):
+def test_grids_are_named_in_the_order_of_the_images_shown():
+    shown = [16, 999, 1000, 12345, 12_000_000]
+    names = [snapshots.grid_name(images) for images in shown]
+    assert names == sorted(names)
+    assert names[3] == "fakes000012.345.png"
+
+
+def test_two_replicas_train_through_the_loop(settings, phantom_records, tmp_path, caplog):
     short = dataclasses.replace(settings.schedule, initial_resolution=8, total_kimg=0.064)
     mirrored = dataclasses.replace(settings, strategy="mirrored", schedule=short)
     result = train.train(mirrored, phantom_records, str(tmp_path / "run"), show_progress=False)
     assert result == train.TrainResult(64, 64, True, None)
+    # On another number of devices it goes on, and says so once.
+    for strategy, said in (("mirrored", []), ("one_device", ["on 2 device(s) so far, now on 1"])):
+        caplog.clear()
+        longer = dataclasses.replace(short, total_kimg=0.128)
+        other = dataclasses.replace(settings, strategy=strategy, schedule=longer)
+        train.train(
+            other, phantom_records, str(tmp_path / "run"), show_progress=False, stop=_StopAt(1)
+        )
+        lines = [text for text in caplog.messages if "device(s)" in text]
+        assert len(lines) == len(said) and all(b in a for a, b in zip(lines, said, strict=True))
+    assert said[0] in (tmp_path / "run/log.txt").read_text()
 
 
 def test_held_out_images_may_not_be_of_patients_trained_on(phantom_records, tmp_path):

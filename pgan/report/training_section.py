@@ -11,7 +11,7 @@ _LABELS, _GRADIENTS = "label loss of the generator", "gradient norm of the gener
 _MOST_RUNS = 12  # of a figure
 _MEMORISED = "memorised"  # fold of the control of an audit
 _HELD_OUT, _TRAIN, _FLOOR = "_to_held_out", "_to_train", "_real_floor"
-_GRID = re.compile(r"fakes(\d+)\.png")
+_GRID = re.compile(r"fakes(\d+(?:\.\d{3})?)\.png")  # kimg; older runs have whole ones
 
 
 def build(found: collect.Found, album: pictures.Album) -> list[section.Section]:
@@ -213,19 +213,21 @@ def _grids(name, folders, found, album):
     parts = [markup.heading(name)]
     folder = folders[0]
     origin = _records(folder).get("origin") or found.origin(folder)
-    latest: dict[int, tuple[int, pathlib.Path]] = {}
-    sides = {row["images_shown"] // 1000: row.get("training/resolution") for row in folder.ticks}
+    latest: dict[int, tuple[float, pathlib.Path]] = {}
+    shown = [(row["images_shown"], row.get("training/resolution")) for row in folder.ticks]
+    sides = {images // 1000: side for images, side in shown}
+    sides |= {images / 1000: side for images, side in shown}
     for path in folder.pictures:
         match = _GRID.fullmatch(path.name)
-        if match and sides.get(int(match[1])):
-            latest[int(sides[int(match[1])])] = (int(match[1]), path)
+        if match and sides.get(float(match[1])):
+            latest[int(sides[float(match[1])])] = (float(match[1]), path)
     # Of an audit's over-trained generator, whose images are patients by design.
     is_control = _records(folder).get("fold") == _MEMORISED
     picture = album.records if is_control else album.synthetic
     figures = [
         picture(
             path, f"synthetic images at {side} px",
-            f"{side} px, after {kimg:,} thousand images. Rows: findings asked for.", origin,
+            f"{side} px, after {kimg:,g} thousand images. Rows: findings asked for.", origin,
         )
         for side, (kimg, path) in sorted(latest.items())
     ]  # fmt: skip
