@@ -65,17 +65,28 @@ def run(
 
 
 def _run(plan, inputs, output, on_model):
-    _check_folder(plan.describe(inputs), output / "experiment.json")
-    experiment, size = plan.experiment, plan.settings.resolution
-    findings = experiment.findings or inputs.local.findings
+    facts, path = plan.describe(inputs), output / "experiment.json"
+    _check_folder(facts, path)
+    experiment, size, findings = plan.experiment, plan.settings.resolution, plan.findings(inputs)
     # The same test images for all seeds: runs differ in training, not in what they are asked.
     test = training_sets.test_images(experiment, inputs, size, findings, seed=0)
     _LOG.info("%d test images of %d patients", len(test), len(set(test.patients)))
+    unfinished = [
+        recipe
+        for recipe in experiment.recipes
+        if not all(_complete(_folder(output, seed, recipe), experiment) for seed in plan.seeds)
+    ]
+    # All arms now: what the last one lacks would else be found when the others are trained. And
+    # before the folder is this experiment's, so that it can be had with better flags.
+    plan.check(inputs, unfinished)
+    if unfinished:
+        training.check_initial_weights(plan.settings, findings)
+    run_folder.write_atomically(path, json.dumps(facts, indent=1) + "\n")
     found: dict[str, list[predictions.Predictions]] = collections.defaultdict(list)
     folders: dict[str, list[pathlib.Path]] = collections.defaultdict(list)
     for seed in plan.seeds:
         for recipe in experiment.recipes:
-            folder = output / f"seed{seed}" / recipe.name
+            folder = _folder(output, seed, recipe)
             if not _complete(folder, experiment):
                 _train_and_judge(plan, recipe, inputs, seed, test, findings, folder)
                 training.forget_models()
@@ -83,6 +94,10 @@ def _run(plan, inputs, output, on_model):
             folders[recipe.name].append(folder)
             on_model()
     return _finish(plan, found, folders, output)
+
+
+def _folder(output, seed, recipe):
+    return output / f"seed{seed}" / recipe.name
 
 
 def _complete(folder, experiment):
@@ -140,7 +155,7 @@ def _train_and_judge(plan, recipe, inputs, seed, test, findings, folder):
     size = plan.settings.resolution
     arguments = (recipe, inputs, size, findings, seed)
     images = training_sets.training_images(*arguments)
-    validation = training_sets.validation_images(*arguments, always_real=plan.real_validation)
+    validation = training_sets.validation_images(*arguments, real_classes=plan.real_classes)
     composition = _composition(images)
     _LOG.info("seed %d, %s: %s", seed, recipe.name, composition)
     settings = dataclasses.replace(plan.settings, seed=seed, **recipe.settings)
@@ -215,7 +230,6 @@ def _with_facts(plan, rows):
 
 def _check_folder(facts, path):
     if not path.exists():
-        run_folder.write_atomically(path, json.dumps(facts, indent=1) + "\n")
         return
     old = json.loads(path.read_text())
     if old != facts:

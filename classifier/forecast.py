@@ -22,11 +22,12 @@ def text(
         difference: Of the AUC that is hoped for.
 
     Raises:
-        ValueError: If the test images do not suffice or were trained on.
+        ValueError: If images of an arm cannot be had, or the test images do not suffice or were
+            trained on.
     """
-    experiment = plan.experiment
-    findings = experiment.findings or inputs.local.findings
+    experiment, findings = plan.experiment, plan.findings(inputs)
     test = training_sets.test_images(experiment, inputs, plan.settings.resolution, findings, 0)
+    plan.check(inputs, experiment.recipes)
     arms = []
     for recipe in experiment.recipes:
         counts = {

@@ -95,12 +95,12 @@ class ImageTable:
             places=self.places[numbers],
         )
 
-    def require_no_patient_of(self, others: Sequence[Fold], whose: str) -> None:
+    def require_no_patient_of(self, others: Sequence[Fold], use: str) -> None:
         """Raises ValueError if any image's patient, or its image, is in one of some folds.
 
         Args:
-            others: Folds that were trained on.
-            whose: What was trained on them, for the message.
+            others: Folds that were used.
+            use: What for, for the message, such as "which the classifier was trained on".
         """
         for fold_number in np.unique(self.places[:, 0]):
             own = self.folds[fold_number]
@@ -116,9 +116,9 @@ class ImageTable:
                 if shared:
                     raise ValueError(
                         f"{len(shared)} patients of {overlap.describe((own.records, own.fold))}, "
-                        f"are in {overlap.describe((other.records, other.fold))}, which {whose} "
-                        "was trained on; results on them would say nothing. Draw a test set "
-                        "without them: tools/split_records.py --exclude_records"
+                        f"are in {overlap.describe((other.records, other.fold))}, {use}; results "
+                        "on them would be too good. Draw a test set without them: "
+                        "tools/split_records.py --exclude_records"
                     )
 
 

@@ -127,6 +127,11 @@ class Experiment:
     attacks: tuple[Attack, ...] = ()
     pairs: int = 0
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Classes that the question is about, however the test images are asked for."""
+        return self.test_classes or tuple(self.test)
+
 
 def real(counts: Mapping[str, int], source: str = LOCAL, repeat: int = 1) -> Part:
     """Images of a real collection."""

@@ -7,6 +7,7 @@ import json
 import logging
 import pathlib
 import shutil
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -203,6 +204,23 @@ def train(
     run_folder.write_atomically(folder / _FINISHED, json.dumps(content, indent=1) + "\n")
     progress.remove()
     return Trained(classifier, np.array(thresholds, np.float64), content)
+
+
+def check_initial_weights(settings: config_lib.ClassifierConfig, findings: Sequence[str]) -> None:
+    """Whether the weights that training begins with can be had; downloads them if it has to.
+
+    Args:
+        settings: Configuration.
+        findings: Names of the outputs.
+
+    Raises:
+        ValueError, OSError: As `model.load_initial_weights`.
+    """
+    if settings.weights == config_lib.WEIGHTS_RANDOM:
+        return
+    with _Policy(settings.precision):
+        model.load_initial_weights(model.Classifier(findings, settings), settings)
+    forget_models()
 
 
 def load(folder: pathlib.Path) -> Trained:

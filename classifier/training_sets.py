@@ -21,6 +21,7 @@ from pgan.data import quotas, record_set, splits
 
 _LOG = logging.getLogger(__name__)
 _OWN_ORDER = 1_000_000_007  # added to seeds
+_SHARE = 0.2  # validation images for each training image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +66,30 @@ class Site:
                 )
         return folds
 
+    @property
+    def chosen_by(self) -> list[image_table.Fold]:
+        """The held-out fold by which the generator's checkpoint was kept as the best, if it was."""
+        kept = self.generator.card.get("kept_as_best")
+        if self.records is None or not kept or not kept["metric"].endswith("_to_held_out"):
+            return []
+        fold = self.generator.card["training_settings"]["held_out_fold"]
+        # Cards of older versions do not say which images the fold had.
+        wanted = self.generator.card["training_records"].get("held_out_fold_fingerprint")
+        try:
+            there = wanted in (None, self.records.fold_fingerprint(fold))
+        except ValueError:  # a split that is no longer there
+            there = False
+        if not there:
+            _LOG.warning(
+                "the checkpoint of the generator %s was chosen by a fold %s that %s does not have; "
+                "whether test images are of patients of that is not checked",
+                self.generator.name,
+                fold,
+                self.records.path,
+            )
+            return []
+        return [image_table.Fold(self.records, fold)]
+
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
@@ -81,6 +106,40 @@ class Inputs:
     folds: tuple[str, str, str]
     sites: Mapping[str, Site]
     work: pathlib.Path
+
+
+def check(
+    recipe: recipes.Recipe,
+    inputs: Inputs,
+    resolution: int,
+    findings: Sequence[str],
+    seed: int,
+    real_classes: Sequence[str] | None = None,
+) -> None:
+    """Whether a recipe's images can be had; quick, as none is drawn by a generator.
+
+    Args:
+        recipe: Which images.
+        inputs: Where from.
+        resolution: Side in px.
+        findings: Vocabulary of the labels.
+        seed: Of the draw.
+        real_classes: As `validation_images` takes them.
+
+    Raises:
+        ValueError: As `training_images` and `validation_images`.
+    """
+    wanted = [(recipe.parts, inputs.folds[0])]
+    if real_classes is None:
+        wanted.append((_validation_parts(recipe, inputs, _SHARE), inputs.folds[1]))
+    else:
+        _of_classes(real_classes, inputs.local, inputs.folds[1], resolution, findings)
+    for parts, fold in wanted:
+        for part in parts:
+            if part.synthetic:
+                _label_rows(part, inputs, resolution, findings, seed)
+            else:
+                _real(part.counts, inputs.local, fold, resolution, findings, seed)
 
 
 def training_images(
@@ -111,8 +170,8 @@ def validation_images(
     resolution: int,
     findings: Sequence[str],
     seed: int,
-    share: float = 0.2,
-    always_real: bool = False,
+    share: float = _SHARE,
+    real_classes: Sequence[str] | None = None,
 ) -> image_table.ImageTable:
     """Validation images of a recipe: so many fewer, of the same classes, origins and repetitions.
 
@@ -127,10 +186,19 @@ def validation_images(
         findings: Vocabulary of the labels.
         seed: Of the draw.
         share: Validation images for each training image, at least one of each class.
-        always_real: Whether the whole validation fold is taken, as in the paper.
+        real_classes: If given, all real images of the validation fold that are of these classes
+            are taken instead, as in the paper; of the whole fold if it is empty.
+
+    Raises:
+        ValueError: As `training_images`.
     """
-    if always_real:
-        return image_table.of_fold(inputs.local, inputs.folds[1], resolution, findings)
+    if real_classes is not None:
+        return _of_classes(real_classes, inputs.local, inputs.folds[1], resolution, findings)
+    parts = _validation_parts(recipe, inputs, share)
+    return _images(parts, inputs, resolution, findings, seed, inputs.folds[1], "val")
+
+
+def _validation_parts(recipe, inputs, share):
     pool = pool_lib.Pool.of_records(inputs.local, inputs.folds[1])
     parts = []
     for part in recipe.parts:
@@ -138,7 +206,7 @@ def validation_images(
         if not part.synthetic:
             counts = {w: min(n, max(1, int(pool.members(w).sum()))) for w, n in counts.items()}
         parts.append(dataclasses.replace(part, counts=counts))
-    return _images(parts, inputs, resolution, findings, seed, inputs.folds[1], "val")
+    return parts
 
 
 def test_images(
@@ -148,32 +216,27 @@ def test_images(
     findings: Sequence[str],
     seed: int,
 ) -> image_table.ImageTable:
-    """Real images to judge on, of no patient that any generator was trained on.
+    """Real images to judge on, of no patient that any generator was trained on or chosen by.
 
     Raises:
         ValueError: If there are not enough, a patient was trained or validated on or is in both
-            of these folds, or a generator was trained on images that were prepared in another way.
+            of these folds, a generator's checkpoint was chosen by images of a patient, or a
+            generator was trained on images that were prepared in another way.
     """
     fold = inputs.folds[2]
     if experiment.test:
         table = _real(experiment.test, inputs.local, fold, resolution, findings, seed)
     else:
-        table = image_table.of_fold(inputs.local, fold, resolution, findings)
-        if experiment.test_classes:
-            pool = pool_lib.Pool.of_records(inputs.local, fold)
-            wanted = np.any([pool.members(word) for word in experiment.test_classes], axis=0)
-            if not wanted.any():
-                raise ValueError(
-                    f"{inputs.local.path}, fold {fold}, has no image of "
-                    f"{' or '.join(experiment.test_classes)}"
-                )
-            table = table.select(np.flatnonzero(wanted))
+        table = _of_classes(experiment.test_classes, inputs.local, fold, resolution, findings)
     splits.check_disjoint((inputs.local, inputs.folds[0]), (inputs.local, inputs.folds[1]))
     own = [image_table.Fold(inputs.local, name) for name in inputs.folds[:2]]
-    table.require_no_patient_of(own, "the classifier")
+    table.require_no_patient_of(own, "which the classifier is trained or validated on")
     for site in inputs.sites.values():
         name = f"the generator {site.generator.name}"
-        table.require_no_patient_of(site.trained_on, name)
+        table.require_no_patient_of(site.trained_on, f"which {name} was trained on")
+        table.require_no_patient_of(
+            site.chosen_by, f"by which the checkpoint of {name} was kept as the best"
+        )
         preparation = site.generator.card["training_records"].get("preparation")
         inputs.local.require_preparation(preparation, name)
     return table
@@ -183,12 +246,30 @@ def _images(parts, inputs, resolution, findings, seed, fold, purpose):
     tables = []
     for part in parts:
         if part.synthetic:
-            tables += _synthetic(part, inputs, resolution, findings, seed, purpose)
+            tables += [
+                _draw(site, rows, inputs.work, resolution, findings, seed, purpose)
+                for site, rows in _label_rows(part, inputs, resolution, findings, seed)
+            ]
         else:
             tables.append(_real(part.counts, inputs.local, fold, resolution, findings, seed))
         if part.repeat > 1:
             tables[-1] = tables[-1].select(np.tile(np.arange(len(tables[-1])), part.repeat))
     return image_table.join(tables)
+
+
+def _of_classes(classes, records, fold, resolution, findings):
+    """The images of a fold that are of any of some classes; all if none is named."""
+    table = image_table.of_fold(records, fold, resolution, findings)
+    if not classes:
+        return table
+    pool = pool_lib.Pool.of_records(records, fold)
+    members = {word: pool.members(word) for word in classes}
+    if missing := [word for word, own in members.items() if not own.any()]:
+        raise ValueError(
+            f"{records.path}, fold {fold}, has no image of {' or '.join(missing)}; give other "
+            "--local_folds, or draw such that have some: tools/split_records.py --quota"
+        )
+    return table.select(np.flatnonzero(np.any(list(members.values()), axis=0)))
 
 
 def _real(counts, records, fold, resolution, findings, seed):
@@ -204,14 +285,20 @@ def _real(counts, records, fold, resolution, findings, seed):
     return table.select([place[name] for name in split.folds["drawn"]])
 
 
-def _synthetic(part, inputs, resolution, findings, seed, purpose):
+def _label_rows(part, inputs, resolution, findings, seed):
+    """Pairs of a site and the label rows that its generator is to draw."""
     shares = {
         word: pool_lib.apportion(count, [1] * len(part.source))
         for word, count in part.counts.items()
     }
-    tables = []
+    found = []
     for number, role in enumerate(part.source):
         site = _site(role, inputs)
+        if site.generator.resolution < resolution:
+            raise ValueError(
+                f"the generator {site.generator.name} draws {site.generator.resolution} px, the "
+                f"classifier takes {resolution} px; give a smaller --resolution"
+            )
         counts = {word: share[number] for word, share in shares.items() if share[number]}
         if not counts:
             continue
@@ -231,8 +318,8 @@ def _synthetic(part, inputs, resolution, findings, seed, purpose):
             other = _site(part.like, inputs)
             rows = _rows_alike(part.total, other, seed)[number :: len(part.source)]
             rows = _translate(rows, other.generator.findings, site.generator.findings)
-        tables.append(_draw(site, rows, inputs.work, resolution, findings, seed, purpose))
-    return tables
+        found.append((site, rows))
+    return found
 
 
 def _site(role, inputs):
@@ -294,11 +381,6 @@ _PURPOSES = {"train": 0, "val": 1}
 
 def _draw(site, rows, work, resolution, findings, seed, purpose):
     generator = site.generator
-    if generator.resolution < resolution:
-        raise ValueError(
-            f"the generator {generator.name} draws {generator.resolution} px, the classifier takes "
-            f"{resolution} px; give a smaller --resolution"
-        )
     image_seed = 2 * seed + _PURPOSES[purpose]
     digest = hashlib.sha256(rows.tobytes()).hexdigest()
     origin = {"label_rows": digest}

@@ -79,10 +79,11 @@ def test_what_does_not_fit_is_not_joined(records):
 
 def test_patients_that_something_was_trained_on_are_refused(records):
     train = image_table.Fold(records, "train")
-    image_table.of_fold(records, "val", 8).require_no_patient_of([train], "the generator")
+    use = "which the generator was trained on"
+    image_table.of_fold(records, "val", 8).require_no_patient_of([train], use)
     both = image_table.join([image_table.of_fold(records, f, 8) for f in ("val", "train")])
     with pytest.raises(ValueError, match=r"patients of .*train.* which the generator was trained"):
-        both.require_no_patient_of([train], "the generator")
+        both.require_no_patient_of([train], use)
 
 
 def test_an_empty_fold_is_refused(tmp_path, records, monkeypatch):

@@ -53,6 +53,17 @@ def _weights(trained):
     return trained.classifier.get_weights()
 
 
+def test_weights_to_begin_with_are_tried_before_anything_is_trained(tmp_path):
+    path = tmp_path / "own.weights.h5"
+    model.Classifier(["Hernia"], _SETTINGS).backbone.save_weights(str(path))
+    settings = dataclasses.replace(_SETTINGS, weights=str(path), precision="mixed_bfloat16")
+    training.check_initial_weights(settings, ["Effusion", "Mass"])
+    assert tf.keras.mixed_precision.global_policy().name == "float32"
+    path.write_bytes(b"no weights")
+    with pytest.raises(ValueError, match="own.weights.h5 holds no weights of DenseNet-121"):
+        training.check_initial_weights(settings, ["Effusion", "Mass"])
+
+
 def test_a_training_is_resumed_to_the_bit_and_then_not_repeated(tables, tmp_path, monkeypatch):
     whole = _train(tables, tmp_path / "whole")
     # Killed in the third epoch, before it was noted.

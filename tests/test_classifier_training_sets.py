@@ -96,8 +96,25 @@ def test_validation_takes_a_fifth_of_the_recipe_or_what_the_fold_has(inputs):
 
 def test_validation_may_be_all_real_images_as_in_the_paper(inputs):
     arguments = (_BOTH, inputs, 8, _FINDINGS, 1)
-    table = training_sets.validation_images(*arguments, always_real=True)
+    table = training_sets.validation_images(*arguments, real_classes=())
     assert table.image_ids == inputs.local.record_ids("val")
+
+
+def test_real_validation_images_are_of_the_classes_that_the_question_is_about(inputs):
+    """Thresholds and early stopping of healthy against a finding are not of other findings."""
+    for experiment in (
+        recipes.adversarial("Effusion", 8, 8, 10), recipes.oversampling("Effusion", 16, 4)
+    ):  # fmt: skip
+        arguments = (experiment.recipes[0], inputs, 8, ("Effusion",), 1)
+        wider = dataclasses.replace(inputs, folds=("val", "train", "test"))
+        table = training_sets.validation_images(
+            arguments[0], wider, *arguments[2:], real_classes=experiment.classes
+        )
+        fold = pool.Pool.of_records(inputs.local, "train")
+        wanted = fold.members(pool.HEALTHY) | fold.members("Effusion")
+        assert set(table.image_ids) == set(np.array(fold.image_ids)[wanted])
+        assert len(table) < len(fold)
+    assert recipes.fig3().classes == recipes.real_only().classes == ()
 
 
 def test_repeated_images_are_the_same_real_ones(inputs):
@@ -131,7 +148,7 @@ def test_label_vectors_of_real_images_are_taken_once_before_any_twice(
 
 
 def test_a_size_matched_pool_has_the_label_vectors_of_one_collection(
-    inputs, generators, phantom_records, monkeypatch
+    inputs, generators, phantom_records
 ):
     first = _Renamed(generators[0], phantom_records.findings)
     second = _Renamed(generators[1], labels.CHEXPERT_14)
@@ -140,9 +157,8 @@ def test_a_size_matched_pool_has_the_label_vectors_of_one_collection(
         recipes.SECOND: training_sets.Site(second),
     }
     inputs = dataclasses.replace(inputs, sites=sites)
-    monkeypatch.setattr(training_sets, "_draw", lambda site, rows, *_: (site, rows))
     recipe = next(r for r in recipes.fig3(21, 40).recipes if r.name == "pooled_matched")
-    pairs = training_sets._synthetic(recipe.parts[0], inputs, 8, labels.SHARED_7, 1, "train")
+    pairs = training_sets._label_rows(recipe.parts[0], inputs, 8, labels.SHARED_7, 1)
     assert [site.generator for site, _ in pairs] == [first, second]
     assert [len(rows) for _, rows in pairs] == [11, 10]
     alone = training_sets._rows_alike(21, sites[recipes.FIRST], 1)
@@ -166,6 +182,16 @@ def test_a_question_of_some_classes_is_asked_of_them_alone(inputs, phantom_recor
     assert set(table.image_ids) == set(kept)
 
 
+def test_a_fold_without_the_finding_is_refused(inputs):
+    """Its healthy images alone would be judged, and nothing of that is defined."""
+    fold = pool.Pool.of_records(inputs.local, "val")
+    lacking = next(name for name in fold.findings if not fold.members(name).any())
+    experiment = recipes.real_vs_synthetic(lacking, 8, 8)
+    inputs = dataclasses.replace(inputs, folds=("train", "test", "val"))
+    with pytest.raises(ValueError, match=f"fold val, has no image of {lacking}; give other"):
+        training_sets.test_images(experiment, inputs, 8, (lacking,), 1)
+
+
 def test_validation_images_are_of_other_patients(inputs):
     """Early stopping and thresholds would be fitted on what was trained on."""
     inputs = dataclasses.replace(inputs, folds=("train", "train", "test"))
@@ -187,6 +213,7 @@ class _Renamed:
 
     def __init__(self, generator, findings):
         self.name, self.findings, self.card = generator.name, findings, generator.card
+        self.resolution = generator.resolution
 
 
 def test_no_finding_is_a_class_where_the_vocabulary_has_it(generators):
@@ -221,8 +248,60 @@ def test_test_images_are_of_nobody_that_was_trained_on(inputs, generators, phant
             everything, dataclasses.replace(inputs, sites=sites), 8, ("Mass",), 1
         )
     same = dataclasses.replace(inputs, folds=("train", "val", "train"))
-    with pytest.raises(ValueError, match="which the classifier was trained on"):
+    with pytest.raises(ValueError, match="which the classifier is trained or validated on"):
         training_sets.test_images(everything, same, 8, ("Mass",), 1)
+
+
+def _kept(records, metric, fold, **more):
+    """A site whose generator was kept as the best by a metric; nothing is drawn."""
+    facts = {"name": "phantom", "fold": "train", **more}
+    facts["fold_fingerprint"] = records.fold_fingerprint("train")
+    generator = synthesis.ExportedGenerator.__new__(synthesis.ExportedGenerator)
+    generator.name = "kept/1"
+    generator.card = {
+        "training_records": facts,
+        "training_settings": {"held_out_fold": fold},
+        "kept_as_best": metric and {"metric": metric, "value": 1.0},
+    }
+    return training_sets.Site(generator, records)
+
+
+@pytest.mark.parametrize(
+    ("metric", "fold", "refused"),
+    [
+        ("monitor/fd64_fixed_to_held_out", "test", True),
+        ("monitor/fd64_fixed_to_held_out", "val", False),
+        ("monitor/fd64_fixed_to_train", "test", False),
+        (None, "test", False),  # the newest checkpoint: the fold was only looked at
+    ],
+)
+def test_test_images_are_of_nobody_that_chose_a_checkpoint(
+    inputs, phantom_records, metric, fold, refused
+):
+    site = _kept(phantom_records, metric, fold)
+    inputs = dataclasses.replace(inputs, sites={recipes.FIRST: site})
+    arguments = (recipes.real_only(), inputs, 8, ("Mass",), 1)
+    if refused:
+        with pytest.raises(
+            ValueError, match="fold test, by which the checkpoint of the generator kept/1 was kept"
+        ):
+            training_sets.test_images(*arguments)
+    else:
+        table = training_sets.test_images(*arguments)
+        assert table.image_ids == phantom_records.record_ids("test")
+
+
+@pytest.mark.parametrize(
+    ("fold", "facts"),
+    [("gan/test", {}), ("test", {"held_out_fold_fingerprint": "of other images"})],
+)
+def test_a_fold_that_chose_a_checkpoint_and_is_gone_is_warned_of(
+    inputs, phantom_records, caplog, fold, facts
+):
+    site = _kept(phantom_records, "monitor/fd64_fixed_to_held_out", fold, **facts)
+    inputs = dataclasses.replace(inputs, sites={recipes.FIRST: site})
+    assert len(training_sets.test_images(recipes.real_only(), inputs, 8, ("Mass",), 1))
+    assert f"kept/1 was chosen by a fold {fold} that" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -234,9 +313,26 @@ def test_test_images_are_of_nobody_that_was_trained_on(inputs, generators, phant
         (recipes.drawn({"Mass": 1}, "first"), 8, ("Edema",), "cannot draw this.*Edema"),
     ],
 )
-def test_what_cannot_be_had_is_told(inputs, part, resolution, findings, message):
-    with pytest.raises(ValueError, match=message):
-        training_sets.training_images(_recipe(part), inputs, resolution, findings, 1)
+def test_what_cannot_be_had_is_told_before_anything_is_drawn(
+    inputs, part, resolution, findings, message
+):
+    for ask in (training_sets.check, training_sets.training_images):
+        with pytest.raises(ValueError, match=message):
+            ask(_recipe(part), inputs, resolution, findings, 1)
+    assert not inputs.work.exists()
+
+
+def test_validation_images_that_cannot_be_had_are_told_before_anything_is_drawn(inputs):
+    # The few images of the fold "val" show no infiltration.
+    with pytest.raises(ValueError, match="fold val: .*'Infiltration'"):
+        training_sets.check(_BOTH, inputs, 8, _FINDINGS, 1)
+    training_sets.check(_BOTH, inputs, 8, _FINDINGS, 1, real_classes=())
+    with pytest.raises(ValueError, match="fold val, has no image of Infiltration"):
+        training_sets.check(_BOTH, inputs, 8, _FINDINGS, 1, ("healthy", "Infiltration"))
+    training_sets.check(
+        _BOTH, dataclasses.replace(inputs, folds=("train", "test", "val")), 8, _FINDINGS, 1
+    )
+    assert not inputs.work.exists()
 
 
 def test_parts_that_say_nothing_are_refused():

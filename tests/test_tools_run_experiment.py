@@ -8,7 +8,7 @@ import tensorflow as tf
 import tiny_runs
 from tiny_classifiers import tiny_backbone  # noqa: F401
 
-from classifier import model, power, predictions, training
+from classifier import model, power, predictions, training, training_sets
 from pgan import config, export, results
 from pgan.data import labels, phantom, record_plan, record_set, record_writer, splits
 
@@ -102,6 +102,12 @@ def test_an_experiment_goes_on_after_its_last_model_and_ends_with_a_report(
     assert "16 phantom: phantom, positive" in report  # 4 images, 4 times each
     for name in ("roc", "metrics", "composition"):
         assert (output / f"{name}.png").stat().st_size > 5000
+    # Whole, it is reported again from its files alone.
+    (output / "report.md").unlink()
+    monkeypatch.setattr(training, "train", None)
+    monkeypatch.setattr(training_sets, "check", None)
+    assert run_tool("run_experiment", *common, *arguments) == 0
+    assert (output / "report.md").read_text() == report
     # Other settings are another experiment.
     assert run_tool("run_experiment", *common, *arguments, "--learning_rate=0.5") == 1
     assert "it differs in settings" in capsys.readouterr().err
@@ -194,6 +200,27 @@ def test_a_dry_run_says_what_could_be_shown_and_trains_nothing(run_tool, common,
     assert float(least) > 0.07 and int(wanted) > int(positives)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("--experiment=fig3", "--images=12", "--more_images=20", "--second="),
+            "for the arm 'pooled': this experiment needs the generator 'second'",
+        ),
+        (
+            ("--experiment=fig3", "--images=999", "--more_images=20"),
+            "for the arm 'real': ",  # the last one; generators draw as many as one likes
+        ),
+    ],
+)
+def test_a_dry_run_finds_what_a_later_arm_lacks(
+    run_tool, common, tmp_path, capsys, arguments, message
+):
+    assert run_tool("run_experiment", *common, *arguments, "--dry_run") == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_presets_give_way_to_flags(run_tool, common, tmp_path):
     arguments = ("--experiment=real_vs_synthetic", "--finding=Effusion", "--images=8", "--rare=4")
     more = ("--seeds=1", "--preset=adam", "--learning_rate=0.002")
@@ -206,18 +233,25 @@ def test_presets_give_way_to_flags(run_tool, common, tmp_path):
     ("changes", "message"),
     [
         (("--local_folds=train,val",), "--local_folds wants three folds"),
-        (("--local_folds=train,val,train",), "which the classifier was trained on"),
+        (("--local_folds=train,val,train",), "which the classifier is trained or validated on"),
         (("--seeds=one",), "--seeds wants whole numbers"),
-        (("--first=",), "give --first=EXPORT"),
+        (("--first=",), "for the arm 'synthetic': this experiment needs the generator 'first'"),
         (("--finding=Fracture",), "Fracture"),
         (("--rare=90",), "Not enough images"),
+        (("--test_images=10",), "takes no --test_images; it takes --finding, --images, --rare"),
         (("--experiment=adversarial", "--strengths=0"), "--strengths wants numbers above 0"),
         (("--weights=/nowhere.h5",), "is no file"),
         (("--resolution=64",), "no r0064 shards"),
     ],
 )
-def test_bad_input_is_answered(run_tool, common, capsys, changes, message):
+def test_bad_input_is_answered_before_anything_is_trained(
+    run_tool, common, tmp_path, monkeypatch, capsys, changes, message
+):
+    monkeypatch.setattr(training, "train", None)
     arguments = ("--experiment=real_vs_synthetic", "--finding=Effusion", "--images=8", "--rare=4")
     assert run_tool("run_experiment", *common, *arguments, *changes) == 1
     assert message in capsys.readouterr().err
+    # The folder is nobody's yet, and can be had with better flags.
+    assert not (tmp_path / "out" / "experiment.json").exists()
+    assert not (tmp_path / "out" / "synthetic").exists()
     assert tf.keras.mixed_precision.global_policy().name == "float32"

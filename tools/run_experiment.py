@@ -9,8 +9,8 @@ r"""Runs one of the paper's classifier experiments, from images to tables and fi
         --output=experiments/hernia
 
 Several seeds, resumable after every trained classifier: the same command continues. `--preset=adam`
-is a recipe without a schedule; every setting of the classifier is a flag. `--dry_run` says which
-differences the test images can show.
+is a recipe without a schedule; every setting of the classifier is a flag. `--dry_run` checks that
+the images of all arms can be had and says which differences the test images can show.
 """
 
 import logging
@@ -24,10 +24,16 @@ import config_flags
 import tool_main
 from classifier import config
 
-_EXPERIMENTS = (
-    "fig2", "fig3", "oversampling", "adversarial", "real_vs_synthetic", "real_only",
-)  # fmt: skip
-_EXPERIMENT = flags.DEFINE_enum("experiment", None, _EXPERIMENTS, "Which.", required=True)
+# The flags that ask for its images, by experiment.
+_EXPERIMENTS = {
+    "fig2": ("images", "rare", "test_images"),
+    "fig3": ("images", "more_images"),
+    "oversampling": ("finding", "images", "rare"),
+    "adversarial": ("finding", "images", "rare", "test_images", "strengths"),
+    "real_vs_synthetic": ("finding", "images", "rare"),
+    "real_only": ("images",),
+}
+_EXPERIMENT = flags.DEFINE_enum("experiment", None, list(_EXPERIMENTS), "Which.", required=True)
 _LOCAL = flags.DEFINE_string("local", None, "The hospital's own record set.", required=True)
 _FOLDS = flags.DEFINE_list(
     "local_folds", ["train", "val", "test"], "Its folds to train on, to validate on, to test on."
@@ -69,8 +75,8 @@ _STRENGTHS = flags.DEFINE_list(
 )  # fmt: skip
 _VALIDATION = flags.DEFINE_enum(
     "validation", "alike", ["alike", "paper"],
-    "Validation images: a fifth as many as an arm trains on, of the same origins, or the whole "
-    "real fold.",
+    "Validation images: a fifth as many as an arm trains on, of the same origins, or all real ones "
+    "of the fold that the question is about.",
 )  # fmt: skip
 _REDRAWS = flags.DEFINE_integer("redraws", 10_000, "Redraws of patients, for intervals.", 1)
 _PERMUTATIONS = flags.DEFINE_integer("permutations", 10_000, "Exchanges, for p values.", 1)
@@ -109,6 +115,12 @@ def _experiment():
     from classifier import recipes
 
     name, images = _EXPERIMENT.value, _IMAGES.value
+    taken = _EXPERIMENTS[name]
+    for flag in sorted(set().union(*_EXPERIMENTS.values()) - set(taken)):
+        if flags.FLAGS[flag].present:
+            raise ValueError(
+                f"--experiment={name} takes no --{flag}; it takes --{', --'.join(taken)}"
+            )
     if name == "fig2":
         return recipes.fig2(images or 1000, _RARE.value, _TEST_IMAGES.value or 6000)
     if name == "fig3":
@@ -150,7 +162,7 @@ def _inputs(work: pathlib.Path):
             if collection is None:
                 print(
                     f"Warning: without --{role}_records it cannot be checked that no test image is "
-                    f"of a patient that {generator.name} was trained on.",
+                    f"of a patient that {generator.name} was trained on or chosen by.",
                     file=sys.stderr,
                 )
     return training_sets.Inputs(local, tuple(_FOLDS.value), sites, work)
