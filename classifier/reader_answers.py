@@ -7,6 +7,7 @@ the wrong key, or from a file that was counted twice, looks like any other numbe
 
 import dataclasses
 import json
+import math
 import pathlib
 from collections.abc import Iterable
 from typing import Any
@@ -51,7 +52,9 @@ class Answers:
     Attributes:
         path: The file.
         reader: Code of the reader.
-        background: What the reader says of himself or herself, such as {"years": 4}.
+        background: What the reader says of himself or herself, such as {"years": 4}, and how the
+            images were shown: "scales" {resolution as text: screen pixels per pixel of the image},
+            "pixel_ratio" and "reloads" of the page. Simulated readers have none of these.
         digest: Of the file's content.
         by_item: {image: {"answer", "confidence", "milliseconds", "reasons", "position"}}. An
             answer of None is that of an image whose time ran out, or that a reader without a limit
@@ -63,6 +66,11 @@ class Answers:
     background: dict[str, Any]
     digest: str
     by_item: dict[str, dict[str, Any]]
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the reader is none: the file says so of itself."""
+        return bool(self.background.get("simulated"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,8 +93,8 @@ class Study:
 
     @property
     def simulated(self) -> bool:
-        """Whether any of the readers is none: a file says so of itself."""
-        return any(one.background.get("simulated") for one in self.answers.values())
+        """Whether any of the readers is simulated."""
+        return any(one.simulated for one in self.answers.values())
 
 
 def load_study(
@@ -245,6 +253,9 @@ def load_answers(path: pathlib.Path, deck: Deck) -> Answers:
     background, given = content.get("background"), content.get("answers")
     if not isinstance(background, dict) or not isinstance(given, list):
         raise ValueError(f"{path} has no background or no list of answers; {_SAVE_AGAIN}")
+    wrong = _wrong_background(background)
+    if wrong:
+        raise ValueError(f"{path}: {wrong}; {_SAVE_AGAIN}")
     sides = {name: side for side, names in deck.items.items() for name in names}
     seen, by_item = set(), {}
     for one in given:
@@ -286,6 +297,19 @@ def _wrong(one, side):
     return ""
 
 
+def _wrong_background(background):
+    """What is wrong with how images were shown, "" if nothing is or it is not told."""
+    reloads, ratio = background.get("reloads"), background.get("pixel_ratio")
+    if reloads is not None and not _is_count(reloads):
+        return f"reloads {reloads!r} is not a whole number from 0"
+    if ratio is not None and not _is_size(ratio):
+        return f"pixel_ratio {ratio!r} is not a number above 0"
+    scales = background.get("scales", {})
+    if not isinstance(scales, dict) or not all(map(_is_size, scales.values())):
+        return f"scales {scales!r} are not a number above 0 for each resolution"
+    return ""
+
+
 def _was_shown(one, deck):
     """Whether an image of an unfinished reading was: answered, or for all of its time."""
     timed_out = deck.seconds is not None and one["milliseconds"] >= 1000 * deck.seconds
@@ -294,6 +318,11 @@ def _was_shown(one, deck):
 
 def _is_count(value):
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_size(value):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 < value < math.inf
 
 
 def _read(path, wanted, what):

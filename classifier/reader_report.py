@@ -23,6 +23,7 @@ _PAPER_NOTE = (
     "not at hand here."
 )
 _UNANSWERED = {"wrong": "counted as wrong", "excluded": "left out"}
+_QUICK = f"{1000 * reader_study.QUICK_SECONDS:g} ms"
 _LISTED = 12  # images of a kind that the report names; images.csv has all
 
 
@@ -45,7 +46,7 @@ def text(
     parts = [
         f"# {study.deck.title}: who tells synthetic radiographs from real ones",
         *_warnings(study),
-        _conditions(study, panels, rows[0]["unanswered"]),
+        _conditions(study, panels, rows),
         "## Table 1: accuracy and agreement",
         table_1(rows),
         _PAPER_NOTE,
@@ -60,6 +61,9 @@ def text(
     if comparison:
         parts += ["## Groups and resolutions compared", comparison, _METHOD_DIFFERENCES]
     parts += ["## Time", _times(rows)]
+    shown = _shown(rows)
+    if shown:
+        parts += ["## How images were shown", shown, _METHOD_SHOWN]
     reasons = _reasons(rows)
     if reasons:
         parts += ["## Reasons that readers ticked", reasons]
@@ -79,6 +83,13 @@ _METHOD_DIFFERENCES = (
     "Differences in percentage points, with 95 % intervals and p values of no difference for other "
     "readers and images, not adjusted for their number; none for groups of fewer than 3 readers."
 )
+_METHOD_SHOWN = (
+    "Of each resolution: screen pixels per pixel of the image, in the window as it was at its last "
+    "image. Below 1 the image was reduced, so that its finest detail could not be seen unless it "
+    "was enlarged. Pixel ratio: screen pixels per pixel of the page. Answers under "
+    f"{_QUICK} are quicker than a person reacts; they count as the others do, and answers.csv has "
+    "their times."
+)
 _METHOD = (
     "A positive is a synthetic image: sensitivity is the share of synthetic images found to be "
     "synthetic, specificity that of real images found to be real. \"± SE\" is the standard "
@@ -97,7 +108,13 @@ _METHOD = (
 
 def _warnings(study):
     parts = []
-    if study.simulated:
+    simulated = [code for code, own in study.answers.items() if own.simulated]
+    if simulated and len(simulated) < len(study.answers):
+        parts.append(
+            f"**Simulated readers: {', '.join(simulated)}. They have not seen these images, and "
+            "the numbers of groups count them in; give --answers without their files.**"
+        )
+    elif simulated:
         parts.append(
             "**Simulated readers. No person has seen these images: this shows what a report looks "
             "like, not whether images are convincing.**"
@@ -107,7 +124,7 @@ def _warnings(study):
     return parts
 
 
-def _conditions(study, panels, unanswered):
+def _conditions(study, panels, rows):
     deck = study.deck
     time = "any time" if deck.seconds is None else f"{deck.seconds:g} s"
     lines = [f"Deck {deck.id}, {deck.mode}, {time} for an image."]
@@ -123,7 +140,11 @@ def _conditions(study, panels, unanswered):
             f"{panel.resolution} px: {synthetic} synthetic and {len(panel.items) - synthetic} real "
             f"images, {int(panel.shown.sum()):,} shown, {out} without an answer."
         )
-    lines.append(f"Images without an answer are {_UNANSWERED[unanswered]} unless said otherwise.")
+    unanswered = _UNANSWERED[rows[0]["unanswered"]]
+    lines.append(f"Images without an answer are {unanswered} unless said otherwise.")
+    odd = _odd_conditions(rows)
+    if odd:
+        lines.append(f"**Look at the conditions of {'; '.join(odd)}.**")
     return "\n".join(f"* {line}" for line in lines)
 
 
@@ -292,6 +313,45 @@ def _times(rows):
     lines = [[name, *(cells[name, resolution] for resolution in resolutions)] for name in names]
     header = ["seconds an image: median (quartiles)", *(f"{side} px" for side in resolutions)]
     return results.markdown_table(header, lines)
+
+
+def _of_persons(rows):
+    """{reader: rows of conditions}, without those who are simulated."""
+    found = [row for row in _chosen(rows, "reader_conditions") if not row["simulated"]]
+    readers = dict.fromkeys(row["reader"] for row in found)
+    return {reader: [row for row in found if row["reader"] == reader] for reader in readers}
+
+
+def _odd_conditions(rows):
+    """Such as "r2 (1024 px shown at 61 %; page reloaded 2 times)"."""
+    sentences = []
+    for reader, own in _of_persons(rows).items():
+        parts = [
+            f"{row['resolution']} px shown at {percent(row['scale'])} %"
+            for row in own
+            if row["scale"] is not None and row["scale"] < 1
+        ]
+        if own[0]["reloads"]:
+            parts.append(f"reloads of the page: {own[0]['reloads']}")
+        quick = sum(row["value"] for row in own)
+        if quick:
+            parts.append(f"answers under {_QUICK}: {quick}")
+        if parts:
+            sentences.append(f"{reader} ({', '.join(parts)})")
+    return sentences
+
+
+def _shown(rows):
+    lines = []
+    for reader, own in _of_persons(rows).items():
+        scales = ["n/a" if row["scale"] is None else f"{row['scale']:g}" for row in own]
+        facts = [own[0][name] for name in ("pixel_ratio", "reloads")]
+        facts = ["n/a" if fact is None else f"{fact:g}" for fact in facts]
+        quick, count = (sum(row[name] for row in own) for name in ("value", "count"))
+        lines.append([reader, own[0]["group"], *scales, *facts, f"{quick:,} of {count:,}"])
+    header = ["reader", "group", *(f"{side} px" for side in _resolutions(rows))]
+    header += ["pixel ratio", "reloads", f"answers under {_QUICK}"]
+    return results.markdown_table(header, lines) if lines else ""
 
 
 def _reasons(rows):

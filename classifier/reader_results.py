@@ -39,6 +39,7 @@ def rows(study: reader_answers.Study, panels: Sequence[Panel], unanswered: str) 
             found += _of_readers(panel, metric, estimates, unanswered)
             found += _of_groups(panel, metric, estimates, unanswered)
         found += [*_agreement(panel), *_times(panel), *_images(panel)]
+        found += _conditions(study, panel)
         found += _reasons(study, panel)
     for metric in metrics:
         found += _differences(panels, metric, unanswered)
@@ -195,6 +196,27 @@ def _times(panel) -> Iterator[Row]:
         }
 
 
+def _conditions(study, panel) -> Iterator[Row]:
+    """How each reader was shown the images, and answers that cannot be about them."""
+    answered = ~np.isnan(panel.called)
+    quick = answered & (panel.seconds < reader_study.QUICK_SECONDS)
+    for number, (reader, group) in enumerate(zip(panel.readers, panel.groups, strict=True)):
+        own = study.answers[reader]
+        yield {
+            "name": "reader_conditions",
+            "metric": "quick_answers",
+            "resolution": panel.resolution,
+            "reader": reader,
+            "group": group,
+            "value": quick[number].sum(),
+            "count": answered[number].sum(),
+            "scale": own.background.get("scales", {}).get(str(panel.resolution)),
+            "pixel_ratio": own.background.get("pixel_ratio"),
+            "reloads": own.background.get("reloads"),
+            "simulated": own.simulated,
+        }
+
+
 def _mean(values):
     return float(np.nanmean(values)) if (~np.isnan(values)).any() else math.nan
 
@@ -259,7 +281,10 @@ def _reasons(study, panel) -> Iterator[Row]:
 
 
 def answers_csv(study: reader_answers.Study) -> str:
-    """Every answer with what the image was, a line each, in the order in which it was given."""
+    """Every answer with what the image was, a line each, in the order in which it was given.
+
+    The last column is 1 for the answers of a simulated reader.
+    """
     lines = []
     for code, own in study.answers.items():
         for item, one in sorted(own.by_item.items(), key=lambda pair: pair[1]["position"]):
@@ -270,19 +295,22 @@ def answers_csv(study: reader_answers.Study) -> str:
                     code, study.deck.readers[code], one["resolution"], one["position"], item,
                     *_identity(truth), answer or "", "" if answer is None else
                     int(answer == truth["origin"]), one["confidence"] or "",
-                    one["milliseconds"] / 1000.0, "; ".join(one["reasons"]),
+                    one["milliseconds"] / 1000.0, "; ".join(one["reasons"]), int(own.simulated),
                 ]
             )  # fmt: skip
     header = [
         "reader", "group", "resolution", "position", "item", "origin", "image_id", "findings",
-        "source", "answer", "right", "confidence", "seconds", "reasons",
+        "source", "answer", "right", "confidence", "seconds", "reasons", "simulated",
     ]  # fmt: skip
     return _csv(header, lines)
 
 
 def images_csv(study: reader_answers.Study, panels: Sequence[Panel]) -> str:
-    """Every image with how many readers were right and wrong, a line each, the hardest first."""
-    lines = []
+    """Every image with how many readers were right and wrong, a line each, the hardest first.
+
+    The last column says how many of these readers are simulated.
+    """
+    lines, simulated = [], sum(own.simulated for own in study.answers.values())
     for panel in panels:
         right = reader_study.right(panel, "excluded")
         order = sorted(range(len(panel.items)), key=lambda place: np.nansum(right[:, place]))
@@ -290,10 +318,10 @@ def images_csv(study: reader_answers.Study, panels: Sequence[Panel]) -> str:
             item = panel.items[place]
             own = right[:, place]
             counts = [int((own == 1).sum()), int((own == 0).sum()), int(np.isnan(own).sum())]
-            lines.append([panel.resolution, item, *_identity(study.key[item]), *counts])
+            lines.append([panel.resolution, item, *_identity(study.key[item]), *counts, simulated])
     header = [
         "resolution", "item", "origin", "image_id", "findings", "source", "right", "wrong",
-        "no_answer",
+        "no_answer", "simulated_readers",
     ]  # fmt: skip
     return _csv(header, lines)
 

@@ -16,7 +16,9 @@ RATES = ("accuracy", "sensitivity", "specificity")
 AUC = "auc"
 UNANSWERED = ("wrong", "excluded")
 ALL_READERS = "all readers"
-
+# A person needs about as long to react to any picture at all, so that a quicker answer was not
+# given to this image.
+QUICK_SECONDS = 0.2
 
 _EXCHANGES = 10_000
 

@@ -84,6 +84,10 @@ def _set_first(name, value):
         (_set_first("milliseconds", -1), "milliseconds -1 is not a whole number"),
         (_set_first("position", None), "position None is not a whole number"),
         (_set_first("reasons", "waves"), "reasons 'waves' are no list of texts"),
+        (_set("background", {"reloads": 1.5}), "reloads 1.5 is not a whole number"),
+        (_set("background", {"pixel_ratio": 0}), "pixel_ratio 0 is not a number above 0"),
+        (_set("background", {"scales": [1]}), "scales .1. are not a number above 0 for each"),
+        (_set("background", {"scales": {"256": "1"}}), "scales .* are not a number above 0"),
     ],
 )  # fmt: skip
 def test_files_of_answers_that_are_wrong(deck, change, message):

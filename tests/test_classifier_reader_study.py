@@ -1,5 +1,6 @@
 """Readers' answers: rates, missing answers, agreement, rows; by hand and with scikit-learn."""
 
+import csv
 import dataclasses
 import math
 
@@ -8,7 +9,15 @@ import pytest
 import tiny_reader_studies as tiny
 from sklearn import metrics as sk_metrics
 
-from classifier import agreement, reader_answers, reader_results, reader_study, simulated_readers
+from classifier import (
+    agreement,
+    reader_answers,
+    reader_report,
+    reader_results,
+    reader_sheet,
+    reader_study,
+    simulated_readers,
+)
 
 
 def _study(folder, contents, **facts):
@@ -137,10 +146,91 @@ def test_rows(study):
 def test_tables_of_answers_and_images(study):
     lines = reader_results.answers_csv(study).splitlines()
     assert len(lines) == 1 + 29
-    assert lines[2] == "r1,CV experts,256,1,256-001,synthetic,image1,Mass,phantoms,real,0,3,4.0,"
+    assert lines[2] == "r1,CV experts,256,1,256-001,synthetic,image1,Mass,phantoms,real,0,3,4.0,,0"
     lines = reader_results.images_csv(study, reader_study.panels(study)).splitlines()
-    assert lines[1] == "256,256-000,real,image0,,phantoms,0,3,0"
+    assert lines[1] == "256,256-000,real,image0,,phantoms,0,3,0,0"
     assert len(lines) == 11
+
+
+def test_answers_of_simulated_readers_are_marked(tmp_path):
+    study = _study(tmp_path, {"r1": {"simulated": True}, "r2": {}, "r4": {"simulated": True}})
+    table = list(csv.DictReader(reader_results.answers_csv(study).splitlines()))
+    marked = {row["reader"]: row["simulated"] for row in table}
+    assert len(table) == 30 and marked == {"r1": "1", "r2": "0", "r4": "1"}
+    panels = reader_study.panels(study)
+    table = list(csv.DictReader(reader_results.images_csv(study, panels).splitlines()))
+    assert {row["simulated_readers"] for row in table} == {"2"}
+    rows = reader_results.rows(study, panels, "wrong")
+    report = reader_report.text(study, panels, rows)
+    assert "**Simulated readers: r1, r4. They have not seen these images" in report
+    assert "No person has seen" not in report
+
+
+def test_a_sheet_of_simulated_readers_says_so(tmp_path, monkeypatch):
+    titles = []
+    monkeypatch.setattr(reader_sheet, "_read", lambda folder, item: np.zeros((9, 9), np.uint8))
+    monkeypatch.setattr(
+        reader_sheet.plots, "image_grid", lambda rows, names, title, columns: titles.append(title)
+    )
+    for simulated in (True, False):
+        folder = tmp_path / str(simulated)
+        study = _study(folder, {code: {"simulated": simulated} for code in ("r1", "r2")})
+        rows = reader_results.rows(study, reader_study.panels(study), "wrong")
+        reader_sheet.draw(rows, folder)
+    assert titles == [
+        "simulated readers: images that all readers judged alike",
+        "images that all readers judged alike",
+    ]
+
+
+# As the page of a deck saves them.
+_SHOWN = {
+    "r1": {
+        "quick": ["256-000", "256-001"],
+        "wrong": ["256-001"],
+        "scales": {"256": 0.625},
+        "pixel_ratio": 1.25,
+        "reloads": 2,
+    },
+    "r2": {"scales": {"256": 3}, "pixel_ratio": 1, "reloads": 0, "timed_out": ["256-003"]},
+    "r4": {},
+    "r5": {"simulated": True, "quick": ["256-000"]},
+}
+
+
+def test_how_images_were_shown_is_reported(tmp_path):
+    study = _study(tmp_path, _SHOWN)
+    panels = reader_study.panels(study)
+    rows = reader_results.rows(study, panels, "wrong")
+    row = _row(rows, name="reader_conditions", reader="r1")
+    assert (row["value"], row["count"], row["scale"]) == (2, 10, 0.625)
+    assert (row["pixel_ratio"], row["reloads"], row["simulated"]) == (1.25, 2, False)
+    row = _row(rows, name="reader_conditions", reader="r2")
+    assert (row["value"], row["count"], row["scale"], row["reloads"]) == (0, 9, 3, 0)
+    row = _row(rows, name="reader_conditions", reader="r4")
+    assert row["scale"] is None and row["reloads"] is None
+    report = reader_report.text(study, panels, rows)
+    assert (
+        "* **Look at the conditions of r1 (256 px shown at 62 %, reloads of the page: 2, answers "
+        "under 200 ms: 2).**"
+    ) in report
+    part = report[report.index("## How images were shown") :]
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in part.splitlines()[2:7]]
+    assert cells[0] == [
+        "reader", "group", "256 px", "pixel ratio", "reloads", "answers under 200 ms"
+    ]  # fmt: skip
+    assert cells[2:] == [
+        ["r1", "CV experts", "0.625", "1.25", "2", "2 of 10"],
+        ["r2", "CV experts", "3", "1", "0", "0 of 9"],
+        ["r4", "radiologists", "n/a", "n/a", "n/a", "0 of 10"],
+    ]
+
+
+def test_nothing_was_shown_to_simulated_readers(tmp_path):
+    study = _study(tmp_path, {"r1": {"simulated": True}, "r2": {"simulated": True}})
+    panels = reader_study.panels(study)
+    report = reader_report.text(study, panels, reader_results.rows(study, panels, "wrong"))
+    assert "How images were shown" not in report and "conditions of" not in report
 
 
 def test_a_reader_who_was_shown_nothing_of_a_kind(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pgan import evaluation
-from pgan.audit import reporting
+from pgan.audit import comparison_sets, copy_criterion, reporting
 from pgan.data import labels
 from pgan.deposit import gate, measuring, vocabulary
 
@@ -25,9 +25,17 @@ MEASURED = {
     "similarity_metric": "ms_ssim",
     "count": 500,
     "reference": "nih, test",
+    "resolution": 64,
 }
 CLAIM = {"metric": "fd500_fixed", "value": 0.95}
-AUDIT = {"count": 1000, "failed_controls": [], "found": {}, "control_generator": True}
+AUDIT = {
+    "count": 1000,
+    "planted": 20,
+    "copies_px": 64,
+    "failed_controls": [],
+    "found": {},
+    "control_generator": True,
+}
 
 
 def _judge(measured=None, claim=CLAIM, audit=AUDIT, **thresholds):
@@ -78,6 +86,8 @@ def test_a_claim_of_another_reference_is_flagged_or_rejected():
     [
         (None, "sent no privacy audit"),
         ({"count": 999}, "looked at 999 images"),
+        ({"planted": 19}, "planted 19 copies of a kind, 20 are wanted"),
+        ({"copies_px": 32}, "at 32 px, 64 px are wanted of a generator of 64 px"),
         ({"failed_controls": ["planted copies, moved"]}, "controls: planted copies"),
         ({"found": {"copies": ["3 of 1,000"]}}, "copies: 3 of 1,000"),
         ({"failed_controls": ["copies"], "found": {"controls": []}}, "controls: copies"),
@@ -93,6 +103,21 @@ def test_audits_that_are_flagged():
     decision = _judge(audit=AUDIT | found)
     assert decision.reasons == [] and len(decision.flags) == 3
     assert _judge(audit=AUDIT | found, audit_fail_on=("membership",)).event == "rejected"
+
+
+@pytest.mark.parametrize("resolution", [128, 256, 1024])
+def test_audits_look_for_copies_at_128_px_at_most(resolution):
+    measured = {"resolution": resolution}
+    decision = _judge(measured, audit=AUDIT | {"copies_px": 64})
+    assert "128 px are wanted" in decision.reasons[0]
+    decision = _judge(measured, audit=AUDIT | {"copies_px": 128})
+    told = f"at 128 px, the generator draws {resolution} px" in " ".join(decision.flags)
+    assert decision.reasons == [] and told == (resolution > 128)
+
+
+def test_what_is_wanted_of_audits_is_what_they_do_by_themselves():
+    assert gate.COPIES_PX == copy_criterion.LARGEST_SIZE
+    assert gate.PLANTED == comparison_sets.Settings().planted == comparison_sets.FEWEST_PATIENTS
 
 
 def test_thresholds_are_checked_and_know_all_kinds_of_audit_findings():

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tiny_deposits
 
 from pgan import model_card
+from pgan.audit import planted
 from pgan.deposit import graph_check, ledger, storage, submission_check
 
 RefusedError = graph_check.RefusedError
@@ -38,7 +39,11 @@ def _submit(deposit, path, site="aachen", **more):
 
 def test_a_submission_is_a_whole_copy_with_checksums(deposit, exported, tmp_path):
     claims = tiny_deposits.claim(tmp_path / "evaluation", exported, value=0.5)
-    audit = tiny_deposits.audit(tmp_path / "audit", exported)
+    found = {
+        "suspects": [{"image": 3, "record": "patient-of-the-site", "near": 9.0}],
+        "verdict": {"failed_controls": [], "found": {"copies": ["1 of 1,000"]}},
+    }
+    audit = tiny_deposits.audit(tmp_path / "audit", exported, **found)
     new, is_new = _submit(deposit, exported, evaluation=claims, audit=audit)
     assert is_new and new.id == "aachen/chest/1" and new.status == ledger.SUBMITTED
     folder = deposit.path / "sites" / "aachen" / "chest" / "1"
@@ -50,6 +55,9 @@ def test_a_submission_is_a_whole_copy_with_checksums(deposit, exported, tmp_path
         assert not copy.stat().st_mode & stat.S_IWUSR
     assert [p.name for p in (deposit.path / "sites/aachen").iterdir()] == ["chest"]
     assert new.claims[0]["value"] == 0.5 and new.audit["count"] == 1000
+    assert new.audit["found"] == {
+        "copies": ["1 of 1,000 synthetic images are suspected copies of training images"]
+    }
     # Names of a site's records are nobody else's business.
     assert "patient-of-the-site" not in (folder / "audit.json").read_text()
     assert deposit.submissions() == [new]
@@ -162,6 +170,82 @@ def test_claims_and_audits_of_others_are_refused(deposit, exported, tmp_path):
             _submit(deposit, exported, audit=audit)
     with pytest.raises(FileNotFoundError, match="no file"):
         _submit(deposit, exported, audit=tmp_path / "nowhere")
+
+
+def _planted(**changes):
+    rows = {kind: {"count": 20, "caught": 20, "passed": True} for kind in planted.KINDS}
+    rows["noise"] |= changes
+    return rows
+
+
+_MISSED = {"low": 0.4, "high": 0.6}
+_TAMPERED = {
+    "missed copies that it calls caught": ({"planted": _planted(caught=15)}, "controls"),
+    "a lower share that it requires": (
+        {"planted": _planted(caught=15, required=0.1)},
+        "controls",
+    ),
+    "a control that was not caught": (
+        {"control": {"caught": 47, "passed": True, "attack": {"auc_interval": {"low": 0.9}}}},
+        "controls",
+    ),
+    "a control of fewer images": (
+        {"control": {"caught": 1, "drawn": 2, "attack": {"auc_interval": {"low": 0.9}}}},
+        "controls",
+    ),
+    "a control whose membership was not seen": (
+        {"control": {"caught": 96, "attack": {"auc": 0.5, "auc_interval": _MISSED}}},
+        "controls",
+    ),
+    "suspects that it does not tell": ({"suspects": [{"image": 3, "record": "x"}]}, "copies"),
+    "images near to training patients": (
+        {"distances": {"ssim": {"preference": {"share": 0.9, "p_value": 1e-4}}}},
+        "distances",
+    ),
+    "membership that it does not tell": (
+        {
+            "attacks": [
+                {"name": "x", "auc": 0.9, "auc_interval": {"low": 0.8, "high": 1.0}}
+                | {"tpr": None, "tpr_interval": None}
+            ]
+        },
+        "membership",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", _TAMPERED)
+def test_an_audit_is_judged_by_its_numbers_and_not_by_its_verdict(
+    deposit, exported, tmp_path, name
+):
+    changes, kind = _TAMPERED[name]
+    audit = tiny_deposits.audit(tmp_path / "audit", exported, **changes)
+    wanted = rf"own verdict \(nothing\) is not that of its numbers \({kind}\)"
+    with pytest.raises(RefusedError, match=wanted):
+        _submit(deposit, exported, audit=audit)
+    assert {path.name for path in deposit.path.rglob("*")} <= {
+        "deposit.json",
+        "ledger.jsonl",
+        "sites",
+    }
+    verdict = {"failed_controls": [], "found": {kind: ["as found"]}}
+    if kind == "controls":
+        verdict = {"failed_controls": ["as found"], "found": {}}
+    audit = tiny_deposits.audit(tmp_path / "honest", exported, **changes, verdict=verdict)
+    new, _ = _submit(deposit, exported, audit=audit)
+    assert new.audit["failed_controls"] if kind == "controls" else new.audit["found"][kind]
+
+
+@pytest.mark.parametrize("part", ["planted", "control", "distances", "attacks", "copies_px"])
+def test_an_audit_without_its_measurements_is_none(deposit, exported, tmp_path, part):
+    path = tiny_deposits.audit(tmp_path / "audit", exported) / "report.json"
+    report = json.loads(path.read_text())
+    empty = {**report, part: [] if part == "attacks" else {}}
+    missing = {name: value for name, value in report.items() if name != part}
+    for content in (missing,) if part == "control" else (missing, empty):
+        path.write_text(json.dumps(content))
+        with pytest.raises(RefusedError, match="no report of tools/audit_privacy.py"):
+            _submit(deposit, exported, audit=path)
 
 
 @pytest.mark.parametrize("site", ["", "Aachen", "../x", "a/b", ".hidden"])

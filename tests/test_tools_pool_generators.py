@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tiny_deposits
 import tiny_records
 
@@ -122,6 +123,29 @@ def test_a_claim_that_is_too_good_is_rejected(run, admit, records, tmp_path, cap
     assert admit(*_LENIENT) == 0
     shown = capsys.readouterr().out
     assert "rejected" in shown and "the site claims" in shown and "0.001" in shown
+
+
+def test_a_graph_that_fails_while_it_is_measured_is_rejected_alone(
+    run, admit, sites, tmp_path, capsys
+):
+    """Its operations are allowed, so that it is seen only when it is run."""
+    bad = tiny_deposits.export(tmp_path / "exports")
+    tiny_deposits.save_graph(bad, lambda labels: tf.reshape(labels, [1_000_002])[0])
+    audit = tiny_deposits.audit(tmp_path / "audit", bad)
+    assert run("submit", "--site=aaa", f"--export={bad}", f"--audit={audit}") == 0
+    deposit = storage.Deposit(tmp_path / "deposit")
+    before = set(deposit.path.rglob("*"))
+    chosen = "--submissions=aaa,aachen"
+    assert admit(chosen, *_LENIENT) == 0
+    shown = capsys.readouterr().out
+    assert "aaa/chest/1: rejected\n  because its images cannot be measured: " in shown
+    assert "the requested shape has 1000002" in shown
+    assert "aachen/chest/1: admitted" in shown
+    [one] = deposit.find("aaa")
+    assert one.status == "rejected" and "measured" not in one.decision
+    new = {path.relative_to(deposit.path).parts[:2] for path in deposit.path.rglob("*")}
+    old = {path.relative_to(deposit.path).parts[:2] for path in before}
+    assert new - old == {("measured",), ("measured", "aachen")}
 
 
 def test_what_was_changed_in_the_deposit_is_rejected_and_never_loaded(

@@ -47,7 +47,7 @@ def write_deck(folder, images=10, resolutions=(256, 512), groups=GROUPS, deck_id
     return folder
 
 
-def answers(folder, reader, wrong=(), timed_out=(), skipped=(), ticks=()):
+def answers(folder, reader, wrong=(), timed_out=(), skipped=(), ticks=(), quick=(), **background):
     """Content of a file: right but for the images in `wrong`, 4 s and a confidence of 3 each."""
     deck, key = (json.loads((folder / f"{name}.json").read_text()) for name in ("deck", "key"))
     given = []
@@ -65,7 +65,7 @@ def answers(folder, reader, wrong=(), timed_out=(), skipped=(), ticks=()):
                     "position": len(given),
                     "answer": answer,
                     "confidence": None if answer is None else 3,
-                    "milliseconds": 30000 if answer is None else 4000,
+                    "milliseconds": 30000 if answer is None else 199 if item in quick else 4000,
                     "reasons": ["waves"] if item in ticks else [],
                 }
             )
@@ -75,7 +75,7 @@ def answers(folder, reader, wrong=(), timed_out=(), skipped=(), ticks=()):
             "deck": deck["deck"],
             "reader": reader,
             "mode": deck["mode"],
-            "background": {"group": GROUPS.get(reader), "years": 4},
+            "background": {"group": GROUPS.get(reader), "years": 4, **background},
             "started": "2024-01-01T09:00:00Z",
             "finished": "2024-01-01T09:30:00Z",
             "answers": given,

@@ -21,8 +21,8 @@ sample   draws a labelled record set from the newest admitted generator of each 
 The same command again continues after an interruption. Exit status of submit 1 if it was refused,
 of admit 1 if the reference could not judge one of the submissions.
 
-The audit is the site's word: the deposit has no images of its patients. pgan/deposit/graph_check.py
-says what else the checks cannot catch.
+The audit's numbers are the site's word: the deposit has no images of its patients. It judges them
+anew. pgan/deposit/graph_check.py and signature_check.py say what else the checks cannot catch.
 """
 
 import pathlib

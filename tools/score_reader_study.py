@@ -6,10 +6,11 @@ r"""Scores a reader study: who tells synthetic radiographs from real ones, from 
 
 --deck and --key are what tools/build_reader_study.py wrote, --answers the files that the readers'
 pages saved, or a folder of them. Writes report.md (accuracy and agreement as in the paper's
-Table 1, rates of every reader as in its table S2, comparisons, times, reasons, the images that
-fooled everyone), results.jsonl, answers.csv, images.csv and figures; with --images, the folder of
-tools/build_reader_study.py --release, a sheet of the images that all readers judged alike. These
-files say what images are: keep them, as the key, from those who have still to read.
+Table 1, rates of every reader as in its table S2, comparisons, times, how images were shown,
+reasons, the images that fooled everyone), results.jsonl, answers.csv, images.csv and figures; with
+--images, the folder of tools/build_reader_study.py --release, a sheet of the images that all
+readers judged alike. These files say what images are: keep them, as the key, from those who have
+still to read.
 
 --plan prints how many images and readers a study needs instead.
 """

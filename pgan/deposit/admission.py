@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterable
 
 from pgan import evaluation, evaluation_report
-from pgan.deposit import gate, measuring, storage
+from pgan.deposit import gate, measuring, storage, submission_check, testimony
 from pgan.deposit.graph_check import RefusedError, printable
 from pgan.metrics import features
 
@@ -58,6 +58,7 @@ def admit(
         try:
             measuring.require_fit(submission, reference)
             with deposit.opened(submission) as private:
+                audit = _audit(submission, private)
                 found = measuring.measure(
                     submission,
                     private / storage.GENERATOR,
@@ -66,7 +67,7 @@ def admit(
                     settings,
                     show_progress,
                 )
-            decision, more = _judge(deposit, submission, found, thresholds)
+            decision, more = _judge(deposit, submission, found, audit, thresholds)
         except measuring.MisfitError as error:
             say(f"{submission.id}: not judged, {printable(str(error))}")
             undecided.append(submission)
@@ -83,11 +84,18 @@ def admit(
     return undecided
 
 
-def _judge(deposit, submission, found, thresholds):
+def _audit(submission, private):
+    """What its audit says, read again: the ledger holds what was made of it when it came."""
+    if storage.AUDIT not in submission.files:
+        return None
+    return testimony.brief(submission_check.read_json(private / storage.AUDIT))
+
+
+def _judge(deposit, submission, found, audit, thresholds):
     """The decision, and the numbers that it rests on."""
     folder = deposit.path / "measured" / submission.id
     evaluation_report.write(folder, found, f"{submission.id}, measured by the deposit")
     measured = measuring.summarise(found)
     claim = measuring.comparable_claim(submission.claims, measured)
-    decision = gate.judge(measured, claim, submission.audit, thresholds)
-    return decision, {"measured": measured, "claim": claim}
+    decision = gate.judge(measured, claim, audit, thresholds)
+    return decision, {"measured": measured, "claim": claim, "audit": audit}

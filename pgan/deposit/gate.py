@@ -15,8 +15,12 @@ from pgan import config
 from pgan.config import option
 from pgan.deposit import ledger
 
-# What an audit can find; those of `pgan.audit.reporting`, which loads TensorFlow.
+# Those of `pgan.audit`, which loads TensorFlow: what an audit can find; px at which it looks for
+# copies at most; planted copies of each kind by default. Any fold that it takes has patients for
+# so many.
 AUDIT_KINDS = ("controls", "copies", "distances", "membership")
+COPIES_PX = 128
+PLANTED = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,14 +115,20 @@ def judge(
     reasons, flags = _judge_images(measured, thresholds)
     found = _judge_claim(measured, claim, thresholds)
     (reasons if thresholds.require_claim or claim is not None else flags).extend(found)
-    more, noted = judge_audit(audit, thresholds)
+    more, noted = judge_audit(audit, measured["resolution"], thresholds)
     return Decision(reasons + more, flags + noted)
 
 
 def judge_audit(
-    audit: Mapping[str, Any] | None, thresholds: Thresholds
+    audit: Mapping[str, Any] | None, resolution: int, thresholds: Thresholds
 ) -> tuple[list[str], list[str]]:
-    """Reasons and flags that the site's audit gives."""
+    """Reasons and flags that the site's audit gives.
+
+    Args:
+        audit: Of `testimony.brief`, or None.
+        resolution: Of the generator's images, px.
+        thresholds: What is wanted.
+    """
     if audit is None:
         return [
             "the site sent no privacy audit (tools/audit_privacy.py --export=..., then submit a "
@@ -130,6 +140,22 @@ def judge_audit(
         reasons.append(
             f"the audit looked at {count:,} images, {thresholds.min_audit_images:,} are wanted "
             "(--min_audit_images)"
+        )
+    if audit["planted"] < PLANTED:
+        reasons.append(
+            f"the audit planted {audit['planted']} copies of a kind, {PLANTED} are wanted: fewer "
+            f"are caught by luck (tools/audit_privacy.py --planted={PLANTED})"
+        )
+    wanted = min(resolution, COPIES_PX)
+    if audit["copies_px"] < wanted:
+        reasons.append(
+            f"the audit looked for copies at {audit['copies_px']} px, {wanted} px are wanted of a "
+            f"generator of {resolution} px (tools/audit_privacy.py without --resolution)"
+        )
+    elif wanted < resolution:
+        flags.append(
+            f"the audit looked for copies at {audit['copies_px']} px, the generator draws "
+            f"{resolution} px"
         )
     if not audit["control_generator"]:
         flags.append("the audit was made without an over-trained control generator")

@@ -24,7 +24,7 @@ nowhere else, with limited memory, and TensorFlow be kept up to date.
 import dataclasses
 import math
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf import message
@@ -118,7 +118,7 @@ class Limits:
 _LIMITS = Limits()
 
 
-def check(path: pathlib.Path, data_bytes: int, limits: Limits = _LIMITS) -> Mapping[str, Any]:
+def check(path: pathlib.Path, data_bytes: int, limits: Limits = _LIMITS) -> Any:
     """Checks the graph of a SavedModel.
 
     Args:
@@ -127,7 +127,7 @@ def check(path: pathlib.Path, data_bytes: int, limits: Limits = _LIMITS) -> Mapp
         limits: Sizes that are allowed.
 
     Returns:
-        Its signatures by name, `SignatureDef` messages.
+        It, a `MetaGraphDef` message.
 
     Raises:
         RefusedError: If it does not pass; says what was found where.
@@ -148,7 +148,7 @@ def check(path: pathlib.Path, data_bytes: int, limits: Limits = _LIMITS) -> Mapp
     _check_calls(graph, functions, savers)
     _check_objects(graph, data_bytes, limits)
     _check_sizes(graph, limits)
-    return graph.signature_def
+    return graph
 
 
 def _check_head(graph) -> None:

@@ -77,7 +77,7 @@ def measure(
     except OSError:
         raise
     except Exception as error:  # of TensorFlow, which takes it that graphs are as it wrote them
-        raise UnusableError(f"it cannot be loaded: {_first_line(error)}") from error
+        raise UnusableError(f"it cannot be loaded: {_in_a_line(error)}") from error
     with tempfile.TemporaryDirectory() as scratch:
         try:
             sets = evaluation_sets.real_sets(
@@ -94,7 +94,7 @@ def measure(
         except OSError:  # as of a full disk
             raise
         except Exception as error:  # of a graph that is not what its signature says
-            raise UnusableError(f"its images cannot be measured: {_first_line(error)}") from error
+            raise UnusableError(f"its images cannot be measured: {_in_a_line(error)}") from error
 
 
 def require_fit(submission: storage.Submission, reference: Reference) -> None:
@@ -201,5 +201,6 @@ def _similarity_gap(pairs) -> tuple[float | None, float | None]:
     return gap, float(np.sqrt(weights**2 @ np.square(errors)))
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+def _in_a_line(error: Exception) -> str:
+    """What it says; the first line of TensorFlow's is "Graph execution error:" alone."""
+    return " ".join(str(error).split())[:300] or type(error).__name__

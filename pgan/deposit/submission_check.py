@@ -9,12 +9,11 @@ import os
 import pathlib
 import re
 import stat
-from collections.abc import Mapping
 from typing import Any
 
-from pgan import model_card, serving_graph
+from pgan import model_card
 from pgan.data import manifest
-from pgan.deposit import graph_check
+from pgan.deposit import graph_check, signature_check
 from pgan.deposit.graph_check import RefusedError
 
 GRAPH = "saved_model.pb"
@@ -105,8 +104,7 @@ def check(folder: pathlib.Path) -> dict[str, Any]:
     named = (folder / model_card.FINDINGS).read_text(encoding="utf-8", errors="replace")
     if named.splitlines() != card["findings"]:
         raise RefusedError(f"{model_card.FINDINGS} names other findings than the model card")
-    signatures = graph_check.check(folder / GRAPH, sizes[DATA])
-    _check_signatures(signatures, card)
+    signature_check.check(graph_check.check(folder / GRAPH, sizes[DATA]), card)
     return card
 
 
@@ -170,27 +168,6 @@ def _are_ancestors(value: Any) -> bool:
         and _matches(_SHA256, one.get("fold_fingerprint"))
         for one in value
     )
-
-
-def _check_signatures(signatures: Mapping[str, Any], card: Mapping[str, Any]) -> None:
-    """The signature that images are drawn by has the types and shapes that the card says."""
-    name, size = "from_seeds", card["resolution"]
-    if name not in signatures:
-        raise RefusedError(f"the graph has no signature {name!r}")
-    inputs = {key: _type(value) for key, value in signatures[name].inputs.items()}
-    outputs = {key: _type(value) for key, value in signatures[name].outputs.items()}
-    wanted_inputs = dict.fromkeys(serving_graph.SIGNATURES[name], ("DT_INT64", [-1]))
-    wanted_inputs["labels"] = ("DT_FLOAT", [-1, len(card["findings"])])
-    if inputs != wanted_inputs or outputs != {"images": ("DT_UINT8", [-1, size, size, 1])}:
-        raise RefusedError(
-            f"the signature {name} goes from {inputs} to {outputs}, which is not what the card "
-            f"says: {len(card['findings'])} findings, {size} px"
-        )
-
-
-def _type(info) -> tuple[str, list[int]]:
-    """Such as ("DT_UINT8", [-1, 16, 16, 1])."""
-    return graph_check.type_name(info.dtype), [dim.size for dim in info.tensor_shape.dim]
 
 
 def _matches(pattern: re.Pattern, value: Any) -> bool:

@@ -1,8 +1,9 @@
 """What a site says of its generator: numbers of tools/evaluate_gan.py and an audit's report.
 
 Both are the site's word. Numbers can be measured again where the reference is public. An audit
-cannot: it needs the images of the patients, which never leave the site; its report is checked for
-being one of this very generator and of its training images, and believed.
+cannot: it needs the images of the patients, which never leave the site. Its report is checked for
+being one of this very generator and of its training images, and judged anew by the numbers in it;
+these are believed, its verdict is not.
 """
 
 import os
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pgan import evaluation_report, results, set_comparison
+from pgan.audit import overtrained, planted, reporting
 from pgan.deposit import submission_check
 from pgan.deposit.graph_check import RefusedError, printable
 
@@ -31,6 +33,12 @@ _CLAIM = (
 )
 _METRIC = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _AUDIT_FILE = "report.json"
+# What reading a report raises that is none, or whose values are of other types.
+_MALFORMED = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
+_NO_REPORT = (
+    "the audit is no report of tools/audit_privacy.py, or one of another version; give --audit the "
+    "--output of that tool"
+)
 
 
 def read_claims(path: str | os.PathLike, card: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -79,17 +87,17 @@ def read_audit(path: str | os.PathLike, card: Mapping[str, Any]) -> dict[str, An
 
     Raises:
         FileNotFoundError: If there is no such file.
-        RefusedError: If it is no report, or one of another generator.
+        RefusedError: If it is no report, one of another generator, or contradicts itself.
     """
     file = _file(path, _AUDIT_FILE)
     report = submission_check.read_json(file)
+    brief(report)
     try:
         audited = report["facts"].get("generator_generator_fingerprint")
         trained_on = report["facts"]["train_fingerprint"]
-        brief(report)
         suspects = [{k: v for k, v in one.items() if k != "record"} for one in report["suspects"]]
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-        raise RefusedError(f"{file} is no report of tools/audit_privacy.py") from None
+    except _MALFORMED:
+        raise RefusedError(_NO_REPORT) from None
     if audited != card["fingerprint"]:
         raise RefusedError(
             f"{file} is the audit of another generator or of a run; audit this export with "
@@ -101,18 +109,76 @@ def read_audit(path: str | os.PathLike, card: Mapping[str, Any]) -> dict[str, An
 
 
 def brief(report: Mapping[str, Any]) -> dict[str, Any]:
-    """What the ledger keeps of an audit: `count`, `failed_controls`, `found` and more."""
-    verdict = report["verdict"]
-    return {
-        "count": int(report["facts"]["count"]),
-        "failed_controls": list(map(_plain, verdict["failed_controls"])),
-        "found": {
-            _plain(kind): list(map(_plain, texts)) for kind, texts in verdict["found"].items()
-        },
-        "control_generator": bool(report.get("control")),
-        "part_trained_on": "trained_images" in report["facts"],
-        "strangers": list(map(_plain, report["facts"].get("strangers", []))),
-    }
+    """What the ledger keeps of an audit, with the verdict that its numbers give today.
+
+    Args:
+        report: `report.json` of tools/audit_privacy.py.
+
+    Returns:
+        JSON types: `count` of the synthetic images, `planted`, the copies of the kind with the
+        fewest, `copies_px`, at which copies were looked for, `failed_controls` and `found` as of
+        `reporting.Verdict`, `control_generator`, `part_trained_on` and `strangers`.
+
+    Raises:
+        RefusedError: If it is no such report, or its own verdict is another.
+    """
+    try:
+        recounted = _recounted(report)
+        verdict = reporting.judge(recounted)
+        facts, said = report["facts"], report["verdict"]
+        found = {
+            "count": int(facts["count"]),
+            "planted": min(row["count"] for row in recounted["planted"].values()),
+            "copies_px": int(report["copies_px"]),
+            "failed_controls": list(map(_plain, verdict.failed_controls)),
+            "found": {kind: list(map(_plain, texts)) for kind, texts in verdict.found.items()},
+            "control_generator": bool(report["control"]),
+            "part_trained_on": "trained_images" in facts,
+            "strangers": list(map(_plain, facts.get("strangers", []))),
+        }
+        own = _kinds(said["failed_controls"], said["found"])
+    except _MALFORMED:
+        raise RefusedError(_NO_REPORT) from None
+    by_numbers = _kinds(verdict.failed_controls, verdict.found)
+    if own != by_numbers:
+        raise RefusedError(
+            f"the audit's own verdict ({', '.join(own) or 'nothing'}) is not that of its numbers "
+            f"({', '.join(by_numbers) or 'nothing'}); submit report.json as tools/audit_privacy.py "
+            "writes it"
+        )
+    return found
+
+
+def _recounted(report):
+    """A report whose controls have passed if their counts say so, whatever it says itself."""
+    # Every audit has these; without them, nothing could be found.
+    _ = report["distances"]["ssim"], report["attacks"][0]
+    rows = {}
+    for name, kind in planted.KINDS.items():
+        count, caught = (int(report["planted"][name][key]) for key in ("count", "caught"))
+        rows[name] = {
+            "text": kind.text,
+            "count": count,
+            "caught": caught,
+            "required": kind.required,
+            "passed": caught >= kind.required * count,
+        }
+    control = report["control"]
+    if control:
+        control = {
+            **control,
+            "drawn": overtrained.DRAWN,
+            "required": overtrained.REQUIRED,
+            "passed": control["caught"] >= overtrained.REQUIRED * overtrained.DRAWN,
+            "attack_passed": control["attack"]["auc_interval"]["low"] > 0.5,
+        }
+    return {**report, "planted": rows, "control": control}
+
+
+def _kinds(failed_controls, found) -> list[str]:
+    """Kinds of `reporting.KINDS` that a verdict names."""
+    named = {"controls": failed_controls, **found}
+    return [kind for kind in reporting.KINDS if named.get(kind)]
 
 
 def _plain(text: Any) -> str:
