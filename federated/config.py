@@ -184,8 +184,14 @@ class FederatedConfig(config.Config):
     # What is watched.
     metric_every_rounds: int = config.option(
         10,
-        "Rounds between two distances, grids of images and checks for the best checkpoint; 0: "
-        "never, nor the critic's loss on held-out images, which is measured every round.",
+        "Rounds between two distances and checks for the best checkpoint; 0: never, nor the "
+        "critic's loss on held-out images, which is measured every round.",
+        resume=True,
+    )
+    grid_every_rounds: int = config.option(
+        1,
+        "Rounds between grids of synthetic images, for a person to look at; with an alarm there is "
+        "one in any case.",
         resume=True,
     )
     metric_images: int = config.option(
@@ -221,9 +227,9 @@ class FederatedConfig(config.Config):
                 raise ValueError(f"--{name} must be above 0, got {getattr(self, name)}")
         for name in (
             "images_per_client", "dirichlet", "penalty_weight", "drift_weight", "label_weight",
-            "clip_norm", "reject_norm", "metric_every_rounds", "metric_images", "dp_clip_norm",
-            "dp_noise_multiplier", "client_dp_noise_multiplier", "attack_scale", "check_images",
-            "check_distance_factor",
+            "clip_norm", "reject_norm", "metric_every_rounds", "grid_every_rounds", "metric_images",
+            "dp_clip_norm", "dp_noise_multiplier", "client_dp_noise_multiplier", "attack_scale",
+            "check_images", "check_distance_factor",
         ):  # fmt: skip
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"--{name} must not be negative, got {getattr(self, name)}")
@@ -405,5 +411,6 @@ PRESETS = {
         "optimizer_memory": "fresh",
         "aggregation": "mean",
         "rounds": 10_000,
+        "grid_every_rounds": 100,  # a megabyte each
     },
 }

@@ -7,7 +7,8 @@ with draws and noise from the site's own secret, `local.LocalTrainer`, and `site
 before every answer.
 
 What leaves the site: the update and the losses that `federated.privacy` accounts for, what was
-spent, how many images there are, how they were prepared, and fingerprints disguised by a secret.
+spent and how many answers are left, how many images there are, how they were prepared, and
+fingerprints disguised by a secret.
 """
 
 import contextlib
@@ -90,6 +91,26 @@ class PrivateSite:
         )
         return site_messages.pack(holdings.to_dict())
 
+    def forecast(self, request: bytes) -> bytes:
+        """Says how many rounds the budget still allows; spends nothing and looks at no image.
+
+        Args:
+            request: `records`, `fold`, `settings`, and `rounds` that would be asked for.
+
+        Returns:
+            `left`, at most these rounds; `answers` so far; `limit` of epsilon at `delta`.
+
+        Raises:
+            ValueError: If rounds of these settings are none that this site answers.
+            site_budget.BudgetError: If the budget is for something else.
+        """
+        asked, _ = site_messages.unpack(request)
+        settings = self._checked_settings(asked)
+        left = self._budget.answers_left(settings, len(self._places), asked["rounds"])
+        limit = self._budget.limit
+        told = {"left": left, "answers": self._budget.answers}
+        return site_messages.pack({**told, "limit": limit.epsilon, "delta": limit.delta})
+
     def train(self, request: bytes, wanted: Callable[[], bool] = lambda: True) -> bytes:
         """Trains from global weights on, and spends privacy.
 
@@ -107,11 +128,7 @@ class PrivateSite:
             site_budget.BudgetError: If the budget does not allow it.
         """
         asked, body = site_messages.unpack(request)
-        self._check(asked)
-        settings = config.FederatedConfig.from_dict(asked["settings"])
-        site_budget.check_settings(settings, self._allow_test_seed)
-        self._records.require_findings(settings.network.findings)
-        self._records.require_resolution(settings.network.resolution)
+        settings = self._checked_settings(asked)
         with self._training:
             if not wanted():  # given up while it waited for another
                 raise ValueError("the request was given up")
@@ -158,6 +175,15 @@ class PrivateSite:
 
         return private_critic.make_batches(settings, len(self._places), round_number, number, read)
 
+    def _checked_settings(self, asked):
+        """Those of a request, if this site trains by them."""
+        self._check(asked)
+        settings = config.FederatedConfig.from_dict(asked["settings"])
+        site_budget.check_settings(settings, self._allow_test_seed)
+        self._records.require_findings(settings.network.findings)
+        self._records.require_resolution(settings.network.resolution)
+        return settings
+
     def _check(self, asked):
         own = {"records": str(self._records.path.absolute()), "fold": self._fold}
         for name, value in own.items():
@@ -189,6 +215,7 @@ def serving(site: PrivateSite, port: int, megabytes: int) -> Iterator[int]:
     server = grpc.server(futures.ThreadPoolExecutor(_THREADS), options=options)
     methods = {
         site_messages.DESCRIBE: lambda request, context: site.describe(request),
+        site_messages.FORECAST: lambda request, context: site.forecast(request),
         site_messages.TRAIN: lambda request, context: site.train(request, context.is_active),
     }
     handlers = {

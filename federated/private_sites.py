@@ -3,11 +3,20 @@
 import json
 import logging
 import pathlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 
-from federated import config, local, quorum, remote_rounds, rounds, site_messages, sites
+from federated import (
+    budget_forecast,
+    config,
+    local,
+    quorum,
+    remote_rounds,
+    rounds,
+    site_messages,
+    sites,
+)
 from pgan import run_folder
 
 _LOG = logging.getLogger(__name__)
@@ -16,6 +25,22 @@ _FILE = "privacy.json"
 _SPENT = tuple(
     f"privacy/{name}" for name in ("answers", "epsilon_answer", "epsilon", "delta", "limit")
 )
+
+
+class BudgetLeft(NamedTuple):
+    """What a site says of its privacy budget.
+
+    Attributes:
+        left: Rounds that it allows, at most those that it was asked about.
+        answers: Answers so far.
+        limit: Epsilon that no answer may pass.
+        delta: Delta of this epsilon.
+    """
+
+    left: int
+    answers: int
+    limit: float
+    delta: float
 
 
 class Connector:
@@ -47,6 +72,31 @@ class Connector:
         )
         with remote_rounds.reading():
             return sites.Holdings.from_dict(site_messages.unpack(answer)[0])
+
+    def budget(
+        self, site: sites.Site, settings: config.FederatedConfig, num_rounds: int
+    ) -> BudgetLeft:
+        """How many rounds the budget of a site allows, by its own accounting, which takes seconds.
+
+        Args:
+            site: The site.
+            settings: Configuration.
+            num_rounds: Rounds that it would be asked for, at least 1.
+
+        Raises:
+            quorum.SiteRefusalError: If its budget is for something else.
+            quorum.SiteConfigurationError: If it refuses such rounds, or answers something else.
+            quorum.SiteError: If it does not answer.
+        """
+        request = {**_where(site), "settings": settings.to_dict(), "rounds": num_rounds}
+        answer = self._call(
+            site, site_messages.FORECAST, site_messages.pack(request), "site_timeout"
+        )
+        with remote_rounds.reading():
+            told = site_messages.unpack(answer)[0]
+            return BudgetLeft(
+                int(told["left"]), int(told["answers"]), float(told["limit"]), float(told["delta"])
+            )
 
     def train(
         self,
@@ -86,13 +136,7 @@ class Connector:
         return rounds.Returned(site.number, site.name, update, examples, losses, spent)
 
     def _call(self, site, method, request, time_limit):
-        limit = self._megabytes * remote_rounds.MB
-        options = [
-            ("grpc.max_receive_message_length", limit),
-            ("grpc.max_send_message_length", limit),
-            ("grpc.use_local_subchannel_pool", 1),  # a connection of its own
-        ]
-        with grpc.insecure_channel(site.address, options) as channel:
+        with remote_rounds.channel(site, self._megabytes) as channel:
             call = channel.unary_unary(f"/{site_messages.SERVICE}/{method}")
             try:
                 # A site that is down is waited for when it is asked what it has, not while it
@@ -117,8 +161,9 @@ class Connector:
             return quorum.SiteRefusalError(details)
         if code == grpc.StatusCode.UNIMPLEMENTED:
             return quorum.SiteConfigurationError(
-                f"at {site.address} is no tools/run_private_site.py; --dp_clip_norm needs one, "
-                "since a worker that runs what it is sent can promise no privacy"
+                f"at {site.address} is no tools/run_private_site.py of this version; "
+                "--dp_clip_norm needs one, since a worker that runs what it is sent can promise no "
+                "privacy"
             )
         if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
             return quorum.SiteConfigurationError(
@@ -134,6 +179,17 @@ def _where(site):
 
 class PrivateRounds(remote_rounds.RemoteRounds):
     """Rounds of sites that train privately; with a `Connector`."""
+
+    _begun = False
+
+    def run(self, weights, moments, participants, round_number):
+        """As of its base; the first call also logs how many of the rounds left budgets allow."""
+        if not self._begun:
+            self._begun = True
+            budget_forecast.log(self._connector, self._sites, self._settings, round_number)
+            if self._stopped():
+                raise quorum.StoppedError
+        return super().run(weights, moments, participants, round_number)
 
     def _train(self, site, found, values, round_number):
         return self._connector.train(site, self._settings, values, round_number)

@@ -192,7 +192,7 @@ class _Calls:
     def _run(self, k):
         try:
             self._outcomes.put((k, self._ask(self._sites[k]), None))
-        except Exception as error:
+        except BaseException as error:  # a call that ended unheard would be waited for for ever
             self._outcomes.put((k, None, error))
 
     def ended(self, seconds):

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import grpc
 import numpy as np
 
 from federated import config, local, quorum, rounds, sites
@@ -27,6 +28,22 @@ def message_megabytes(settings: config.FederatedConfig) -> int:
     """
     weights = rounds.flat(local.LocalTrainer(settings).initial_weights())
     return math.ceil(sum(w.nbytes for w in weights) / MB) + _GRAPH_MB
+
+
+def channel(site: sites.Site, megabytes: int) -> grpc.Channel:
+    """A connection to a site that no other call shares.
+
+    Args:
+        site: The site.
+        megabytes: Largest message either way.
+    """
+    limit = megabytes * MB
+    options = [
+        ("grpc.max_receive_message_length", limit),
+        ("grpc.max_send_message_length", limit),
+        ("grpc.use_local_subchannel_pool", 1),
+    ]
+    return grpc.insecure_channel(site.address, options)
 
 
 class RemoteRounds(abc.ABC):

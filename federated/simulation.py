@@ -335,12 +335,13 @@ class _Training:
         distances, grid = {}, None
         if every and self._has_reals:
             values.update(self._critic_loss.measure())  # every round: it varies much
-        if every and (done % every == 0 or done == self._settings.rounds):
-            if self._has_reals and self._settings.metric_images and self._distances.enabled:
+        is_last = done == self._settings.rounds
+        if every and (done % every == 0 or is_last) and self._has_reals:
+            if self._settings.metric_images and self._distances.enabled:
                 distances = self._distances.measure(shown)
+        grids = self._settings.grid_every_rounds
+        if alarms or grids and (done % grids == 0 or is_last):
             grid = self._snapshots.draw_fakes(shown)
-        elif alarms:
-            grid = self._snapshots.draw_fakes(shown)  # for a person to look at
         values.update(distances)
         distance_alarms = self._distance_alarms(distances)
         self._settle(number, weights, moments, alarms, distance_alarms)

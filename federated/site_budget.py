@@ -7,6 +7,7 @@ simply add up, and another mechanism is refused. Everything else that a coordina
 as weights, learning rate or labels' prior, epsilon does not depend on.
 """
 
+import bisect
 import dataclasses
 import hashlib
 import hmac
@@ -126,6 +127,32 @@ class Budget:
         secret = self._content["secret"].encode()
         return hmac.new(secret, fingerprint.encode(), hashlib.sha256).hexdigest()
 
+    def answers_left(self, settings: config.FederatedConfig, num_examples: int, most: int) -> int:
+        """How many more answers the budget allows; counts nothing.
+
+        Args:
+            settings: Of the answers.
+            num_examples: Images of the site.
+            most: Answers that are wanted, at least 1; more are not looked for.
+
+        Raises:
+            ValueError: If no number of answers is wanted.
+            BudgetError: If the answers would be of another mechanism than those before.
+        """
+        if not isinstance(most, int) or most < 1:
+            raise ValueError(f"a budget is asked for a number of rounds from 1 on, got {most!r}")
+        with self._lock:
+            self._check_mechanism(_mechanism(settings, num_examples))
+            answers = self.answers
+        epsilon = self._epsilon(settings, num_examples)
+
+        def refused(more):
+            return not epsilon(answers + more) <= self.limit.epsilon  # nor if it is no number
+
+        if not refused(most):  # the usual case, in one step of some seconds
+            return most
+        return bisect.bisect_left(range(1, most), True, key=refused)
+
     def spend(self, settings: config.FederatedConfig, num_examples: int) -> dict[str, float]:
         """Counts an answer that is about to be given.
 
@@ -142,21 +169,9 @@ class Budget:
                 mechanism than those before; nothing is counted then.
         """
         with self._lock:
-            mechanism = {
-                "dp_noise_multiplier": settings.dp_noise_multiplier,
-                "batch_size": settings.batch_size,
-                "generator_steps": settings.generator_steps,
-                "critic_steps": settings.critic_steps,
-                "images": num_examples,
-            }
+            mechanism = _mechanism(settings, num_examples)
             self._check_mechanism(mechanism)
-            rate = privacy.sampling_rate(settings.batch_size, num_examples)
-            steps = settings.generator_steps * settings.critic_steps
-
-            def epsilon(answers):
-                noise, delta = settings.dp_noise_multiplier, self.limit.delta
-                return privacy.example_epsilon(noise, rate, steps * answers, delta)
-
+            epsilon = self._epsilon(settings, num_examples)
             answers = self.answers + 1
             if not epsilon(answers) <= self.limit.epsilon:  # nor if it is no number
                 raise BudgetError(
@@ -174,6 +189,13 @@ class Budget:
                 "privacy/delta": self.limit.delta,
                 "privacy/limit": self.limit.epsilon,
             }
+
+    def _epsilon(self, settings, num_examples):
+        """Function of a number of answers to their epsilon."""
+        rate = privacy.sampling_rate(settings.batch_size, num_examples)
+        steps = settings.generator_steps * settings.critic_steps
+        noise, delta = settings.dp_noise_multiplier, self.limit.delta
+        return lambda answers: privacy.example_epsilon(noise, rate, steps * answers, delta)
 
     def _check_mechanism(self, mechanism):
         known = self._content["mechanism"] or mechanism
@@ -198,3 +220,14 @@ class Budget:
             os.fsync(folder)  # the new name, too
         finally:
             os.close(folder)
+
+
+def _mechanism(settings, num_examples):
+    """What all answers of a budget have in common."""
+    return {
+        "dp_noise_multiplier": settings.dp_noise_multiplier,
+        "batch_size": settings.batch_size,
+        "generator_steps": settings.generator_steps,
+        "critic_steps": settings.critic_steps,
+        "images": num_examples,
+    }

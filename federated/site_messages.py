@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 SERVICE = "pgan.PrivateSite"
-DESCRIBE, TRAIN = "Describe", "Train"
+DESCRIBE, FORECAST, TRAIN = "Describe", "Forecast", "Train"
 _TYPE = np.dtype("<f4")
 
 

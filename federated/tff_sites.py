@@ -111,13 +111,7 @@ class Connector:
 
     @contextlib.contextmanager
     def _connection(self, site, time_limit):
-        limit = self._megabytes * remote_rounds.MB
-        options = [
-            ("grpc.max_receive_message_length", limit),
-            ("grpc.max_send_message_length", limit),
-            ("grpc.use_local_subchannel_pool", 1),  # a connection of its own
-        ]
-        plain = grpc.insecure_channel(site.address, options)
+        plain = remote_rounds.channel(site, self._megabytes)
         channel = _Channel(plain)
         executor = tff.framework.RemoteExecutor(tff.framework.RemoteExecutorGrpcStub(channel))
         try:

@@ -161,20 +161,40 @@ def _asked_path(job):
     return job.log.with_name(f"{job.log.name}{_ASKED}")
 
 
+def _flags(text):
+    """A flag file's flags by name, as absl reads them: the last of a name holds."""
+    lines = [line.strip() for line in text.splitlines() if not line.startswith(("#", "//"))]
+    flags = [f"--{line.lstrip('-')}" for line in lines if line]
+    return {flag.partition("=")[0]: flag for flag in flags}
+
+
+def _differences(before, now):
+    """["had ..., has ... now"] of two flag files; empty if they mean the same."""
+    before, now = _flags(before), _flags(now)
+    had = [line for name, line in before.items() if now.get(name) != line]
+    has = [line for name, line in now.items() if before.get(name) != line]
+    parts = [f"had {' '.join(had)}"] if had else []
+    return parts + ([f"has {' '.join(has)} now"] if has else [])
+
+
 def _changes(job):
     """How a job's command differs from the one that its results were begun with."""
     if not _asked_path(job).exists():
         return []
     before, now = json.loads(_asked_path(job).read_text()), _asked(job)
-    if before == now:
-        return []
     gone = [a for a in before["arguments"] if a not in now["arguments"]]
     come = [a for a in now["arguments"] if a not in before["arguments"]]
-    files = [f for f, text in now["files"].items() if before["files"].get(f) != text]
     parts = [f"had {' '.join(gone)}"] if gone else []
     parts += [f"has {' '.join(come)} now"] if come else []
-    parts += [f"{', '.join(files)} changed"] if files else []
-    return [f"{job.name} {', '.join(parts) or 'had its arguments in another order'}"]
+    if not parts and before["arguments"] != now["arguments"]:
+        parts = ["had its arguments in another order"]
+    for file, text in before["files"].items():
+        if file in now["files"]:
+            if changes := _differences(text, now["files"][file]):
+                parts.append(f"{file} {', '.join(changes)}")
+        elif not gone:
+            parts.append(f"{file} is missing")
+    return [f"{job.name} {', '.join(parts)}"] if parts else []
 
 
 def _start(job, cores):

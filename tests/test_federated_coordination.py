@@ -124,7 +124,7 @@ def test_an_interrupted_run_is_as_if_never_interrupted(tmp_path):
 
 
 def test_what_the_folder_holds(tmp_path):
-    _federate(tmp_path / "run", metric_every_rounds=3)
+    _federate(tmp_path / "run", grid_every_rounds=2)
     info = checkpoints.load_generator(str(tmp_path / "run"))[1]
     federation = info.records["federation"]
     del federation["fingerprint"]
@@ -134,7 +134,7 @@ def test_what_the_folder_holds(tmp_path):
         "a",
         "b",
     ]
-    assert len(list((tmp_path / "run").glob("fakes*.png"))) == 1
+    assert len(list((tmp_path / "run").glob("fakes*.png"))) == 2  # rounds 2 and 3, the last
     row = run_folder.RunFolder(tmp_path / "run").read_stats()[-1]
     assert [client["client"] for client in row["clients"]] == ["a", "b"]
 
@@ -206,6 +206,9 @@ class _Liar:
 
     def holdings(self, site, resolution):
         return _look()(site, resolution)
+
+    def budget(self, site, settings, num_rounds):
+        return private_sites.BudgetLeft(num_rounds, 0, 1.0, 1e-5)
 
     def train(self, site, settings, values, number):
         update = [np.ones_like(v) for v in values]

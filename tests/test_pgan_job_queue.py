@@ -87,7 +87,10 @@ def test_results_of_another_command_are_not_taken_for_those_asked_for(tmp_path):
     with pytest.raises(ValueError, match="a had --scale=1, has --scale=2 now"):
         job_queue.run([other])
     flags.write_text("--rounds=4")
-    with pytest.raises(ValueError, match="a.flags changed. Give another --output"):
+    with pytest.raises(ValueError, match="a.flags had --rounds=3, has --rounds=4 now. Give anoth"):
+        job_queue.run([job])
+    flags.unlink()
+    with pytest.raises(ValueError, match="a .*a.flags is missing. Give another --output"):
         job_queue.run([job])
     flags.write_text("--rounds=3")
     moved = tmp_path.with_name(f"{tmp_path.name}_moved")
@@ -100,6 +103,30 @@ def test_results_of_another_command_are_not_taken_for_those_asked_for(tmp_path):
     (tmp_path / "a").unlink()
     job_queue.run([other])
     assert (tmp_path / "a").exists()
+
+
+def test_flag_files_are_compared_by_what_they_mean(tmp_path):
+    flags = tmp_path / "a.flags"
+    flags.write_text("--rounds=3\n--seed=1\n")
+    job = _job(tmp_path, "a")
+    job = dataclasses.replace(job, command=(*job.command, f"--train_flags={flags}"))
+    job_queue.run([job])
+    alike = (
+        "# Why.\n\n--rounds=3\n// How.\n--seed=1",
+        "-seed=1  \n--rounds=3",
+        "--rounds=7\n--seed=1\n--rounds=3\n",  # the last one holds
+    )
+    for text in alike:
+        flags.write_text(text)
+        job_queue.run([job])
+    for text, message in (
+        ("--rounds=3\n# --seed=1\n", "a.flags had --seed=1"),
+        ("--rounds=3\n--seed=1\n--arm=single", "a.flags has --arm=single now"),
+        ("--rounds=3\n--seed=1\n--rounds=5\n", "a.flags had --rounds=3, has --rounds=5 now"),
+    ):
+        flags.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            job_queue.run([job])
 
 
 def test_sigterm_ends_the_commands_too(tmp_path):

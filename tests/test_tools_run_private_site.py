@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import signal
 
 import pytest
@@ -70,17 +71,26 @@ def test_a_federation_of_one_site_until_its_budget_is_spent(phantom_records, tmp
     with _started("run_private_site", *site_arguments) as site:
         text = remote_sites.await_line(site, "listens on port")
         assert f"address = localhost:{port}" in text and "0 answers so far" in text
-        arguments = (f"--sites={config}", f"--run_dir={run}", *_NETWORKS, "--rounds=30")
-        with _started("run_federation", *arguments) as coordinator:
+        asked = (f"--sites={config}", *_NETWORKS, "--rounds=30")
+        with _started("run_federation", *asked, "--dry_run") as coordinator:
+            output = coordinator.communicate()[0]
+        assert coordinator.returncode == 0, output
+        told = re.search(
+            r"Warning: north: its privacy budget \(epsilon 0.25 at delta 0.01, 0 answers so far\) "
+            r"allows (\d+) of the 30 rounds that ask it",
+            output,
+        )
+        with _started("run_federation", *asked, f"--run_dir={run}") as coordinator:
             output = coordinator.communicate()[0]
         assert coordinator.returncode == 1, output
         assert "north: its privacy budget is spent" in output
+        assert f"allows {told[1]} of the 30 rounds" in (run / "log.txt").read_text()
         site.send_signal(signal.SIGTERM)
         assert "ended" in site.communicate(timeout=remote_sites.WAIT_SECONDS)[0]
         assert site.returncode == 0
     rows = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
     answers = json.loads((budget / "budget.json").read_text())["answers"]
-    assert 1 < len(rows) == answers < 30
+    assert 1 < len(rows) == answers == int(told[1]) < 30
     assert [row["clients"][0]["privacy/answers"] for row in rows] == list(range(1, answers + 1))
     assert rows[0]["privacy/epsilon"] < rows[-1]["privacy/epsilon"] <= 0.25
 

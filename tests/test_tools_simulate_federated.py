@@ -3,11 +3,15 @@
 import json
 
 import pytest
+import tiny_records
 
-_SMALL = (
-    "--resolution=8", "--fmap_base=32", "--fmap_max=4", "--latent_size=4", "--num_clients=3",
-    "--images_per_client=0", "--generator_steps=2", "--batch_size=4", "--metric_every_rounds=0",
+from pgan.data import splits
+
+_TINY = (
+    "--resolution=8", "--fmap_base=32", "--fmap_max=4", "--latent_size=4", "--generator_steps=2",
+    "--batch_size=4", "--metric_every_rounds=0",
 )  # fmt: skip
+_SMALL = (*_TINY, "--num_clients=3", "--images_per_client=0")
 
 
 def _run(run_tool, records, folder, *arguments):
@@ -52,3 +56,47 @@ def test_messages(run_tool, phantom_records, tmp_path, capsys, arguments, messag
     assert _run(run_tool, phantom_records, folder, *_SMALL, *arguments) == 1
     assert message in capsys.readouterr().err
     assert not folder.exists()
+
+
+@pytest.fixture(scope="module")
+def hospitals(tmp_path_factory):
+    """A record set with a split of two hospitals."""
+    records = tiny_records.build(tmp_path_factory.mktemp("records") / "both")
+    ids = records.record_ids("train")
+    patients = dict(zip(records.record_ids("all"), records.patient_ids("all"), strict=True))
+    folds = {"north": [i for i in ids if patients[i] < "patient10"]}
+    folds["south"] = [i for i in ids if i not in folds["north"]]
+    splits.store(records, "hospitals", splits.Split(folds, {"method": "by hand"}))
+    return records
+
+
+def test_a_split_repeats_from_its_flag_file(run_tool, hospitals, tmp_path):
+    """The preset's sizes say nothing of these clients, and are yet the same in both runs."""
+    folder, again = tmp_path / "run", tmp_path / "again"
+    own = (*_TINY, "--client_split=hospitals", "--preset=paper_code", "--critic_steps=2")
+    assert _run(run_tool, hospitals, folder, *own, "--rounds=1") == 0
+    assert _settings(folder)["client_sizes"] == "random"
+    flag_file = f"--flagfile={folder / 'flags.txt'}"
+    assert run_tool("simulate_federated", flag_file, f"--run_dir={again}") == 0
+    assert _settings(again) == _settings(folder)
+    assert (again / "flags.txt").read_text() == (folder / "flags.txt").read_text().replace(
+        str(folder), str(again)
+    )
+    # A flag file of earlier versions names them all, and still continues its run.
+    drawn = ("--num_clients=20", "--images_per_client=1000", "--client_sizes=random")
+    for _ in range(2):
+        assert _run(run_tool, hospitals, folder, *own, *drawn, "--rounds=1") == 0
+        drawn = (flag_file,)
+
+
+@pytest.mark.parametrize(
+    "flag", ["--num_clients=2", "--images_per_client=1000", "--client_sizes=equal", "--dirichlet=1"]
+)
+def test_flags_of_drawn_clients_do_not_go_with_a_split(run_tool, hospitals, tmp_path, capsys, flag):
+    own = (*_TINY, "--client_split=hospitals", flag)
+    assert _run(run_tool, hospitals, tmp_path / "run", *own) == 1
+    name = flag.partition("=")[0]
+    assert f"--client_split=hospitals are its folds, as they are; leave {name} out" in (
+        capsys.readouterr().err
+    )
+    assert not (tmp_path / "run").exists()

@@ -28,6 +28,7 @@ def settings(**changes) -> config.FederatedConfig:
         batch_size=4,
         learning_rate=0.01,
         metric_every_rounds=0,
+        grid_every_rounds=0,
     )
     return dataclasses.replace(tiny, **changes)
 

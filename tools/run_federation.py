@@ -14,8 +14,9 @@ and no site can tell who sends it. This tool sends computations, networks and pa
 updates of the networks, numbers of images, losses and the manifests of the record sets.
 
 With --dp_clip_norm (and --stddev_group=1) every site trains its critic by DP-SGD, draws its own
-noise and holds its own privacy budget; it runs tools/run_private_site.py instead. What each spent
-is logged every round; one whose budget is spent refuses, and --quorum decides about the others.
+noise and holds its own privacy budget; it runs tools/run_private_site.py instead. How many rounds
+each budget allows is told by --dry_run and logged as the run begins, and what each spent every
+round; one whose budget is spent refuses, and --quorum decides about the others.
 
 A site that is down, slow or stopped is asked again for the same round until --quorum of the sites
 have answered; the log names it. The same command again continues the run; SIGTERM and Ctrl-C finish
@@ -39,7 +40,10 @@ _INIT_FROM = flags.DEFINE_string(
     "init_from", None, "Run folder whose networks a new run starts from; not a way to continue."
 )
 _DRY_RUN = flags.DEFINE_boolean(
-    "dry_run", False, "Ask the sites what they have, say what they need to be started with, stop."
+    "dry_run",
+    False,
+    "Ask the sites what they have, say what they need to be started with and how many rounds of a "
+    "new run their privacy budgets allow, stop.",
 )
 
 # What only a simulation has: it draws its clients, and measures with images of its own.
@@ -79,15 +83,25 @@ def _settings(holdings: list[sites.Holdings]) -> config.FederatedConfig:
     )
 
 
-def _describe(settings: config.FederatedConfig, holdings: list[sites.Holdings]) -> None:
-    from federated import remote_rounds
+def _describe(
+    settings: config.FederatedConfig,
+    all_sites: list[sites.Site],
+    holdings: list[sites.Holdings],
+    times: quorum.QuorumConfig,
+) -> None:
+    from federated import budget_forecast, private_sites, remote_rounds
 
+    megabytes = remote_rounds.message_megabytes(settings)
     for h in holdings:
         print(f"{h.site}: {h.fold_size:,} images, {h.origin}, {len(h.findings)} findings")
     print(
         f"start each site with --resolution={settings.network.resolution} "
-        f"--max_message_mb={remote_rounds.message_megabytes(settings)}"
+        f"--max_message_mb={megabytes}"
     )
+    if settings.dp_clip_norm:
+        connector = private_sites.Connector(times, megabytes)
+        for forecast in budget_forecast.ask(connector, all_sites, settings):
+            print(forecast.text if forecast.lasts else f"Warning: {forecast.text}")
 
 
 def main() -> int | None:
@@ -117,7 +131,7 @@ def main() -> int | None:
         )
         settings = _settings(holdings)
         if _DRY_RUN.value:
-            return _describe(settings, holdings)
+            return _describe(settings, all_sites, holdings, times)
         result = coordination.federate(
             settings,
             all_sites,

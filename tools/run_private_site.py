@@ -29,9 +29,9 @@ import signal
 
 from absl import flags
 
+import site_flags
 import tool_main
 
-_RECORDS = flags.DEFINE_string("records", None, "Record set of this site.", required=True)
 _BUDGET = flags.DEFINE_string(
     "budget", None, "Folder in which answers are counted, for this record set.", required=True
 )
@@ -41,40 +41,18 @@ _MAX_EPSILON = flags.DEFINE_float(
 _DELTA = flags.DEFINE_float(
     "delta", 1e-5, "Delta of this epsilon; should be well below 1 / images of the site."
 )
-_PORT = flags.DEFINE_integer(
-    "port", 10000, "Port that is listened on.", lower_bound=1024, upper_bound=65535
-)
-_FOLD = flags.DEFINE_string("fold", "train", "Fold to train on, such as train or <split>/<fold>.")
-_RESOLUTION = flags.DEFINE_integer("resolution", 128, "Of the federation's networks in px.")
-_MAX_MESSAGE = flags.DEFINE_integer(
-    "max_message_mb",
-    192,
-    "Largest message, in MB; tools/run_federation.py says how large it has to be.",
-    lower_bound=1,
-)
+_FLAGS = flags.FLAGS
+site_flags.define()
 
 
 def _open_records(limit):
-    from pgan.data import record_set
-
-    try:
-        records = record_set.RecordSet.open(_RECORDS.value, max_resolution=_RESOLUTION.value)
-    except PermissionError as error:
-        raise ValueError(f"this user may not read {error.filename}") from None
-    records.require_resolution(_RESOLUTION.value)
-    size = records.fold_size(_FOLD.value)
-    if not size:
-        raise ValueError(f"the fold {_FOLD.value!r} of {records.path} has no images")
+    records, size = site_flags.open_records()
     if limit.delta >= 1 / size:
         print(
             f"Warning: --delta={limit.delta:g} is not below 1 / {size:,} images, so that an image "
             "may be given away whole."
         )
     return records, size
-
-
-def _interrupted(number, frame):
-    raise KeyboardInterrupt
 
 
 def main() -> int | None:
@@ -88,20 +66,17 @@ def main() -> int | None:
     from federated import private_site
 
     logging.getLogger("federated").setLevel(logging.INFO)
-    signal.signal(signal.SIGTERM, _interrupted)
+    signal.signal(signal.SIGTERM, site_flags.interrupted)
     folder = pathlib.Path(_BUDGET.value)
     with record_folder.claimed(folder, "counting in"):
         budget = site_budget.Budget(folder, limit)
-        site = private_site.PrivateSite(records, _FOLD.value, budget)
-        with private_site.serving(site, _PORT.value, _MAX_MESSAGE.value) as port:
+        site = private_site.PrivateSite(records, _FLAGS.fold, budget)
+        with private_site.serving(site, _FLAGS.port, _FLAGS.max_message_mb) as port:
             try:
                 print(
-                    f"{size:,} images of the fold {_FOLD.value}; {budget.answers} answers so far, "
+                    f"{size:,} images of the fold {_FLAGS.fold}; {budget.answers} answers so far, "
                     f"up to epsilon {limit.epsilon:g} at delta {limit.delta:g}. For sites.cfg:\n"
-                    f"  [{records.name}]\n"
-                    f"  address = localhost:{port}\n"
-                    f"  records = {records.path.absolute()}\n"
-                    f"  fold = {_FOLD.value}\n"
+                    f"{site_flags.lines_of_site(records)}\n"
                     f"listens on port {port}",
                     flush=True,
                 )

@@ -39,20 +39,11 @@ import time
 
 from absl import flags
 
+import site_flags
 import tool_main
 
-_RECORDS = flags.DEFINE_string("records", None, "Record set of this site.", required=True)
-_PORT = flags.DEFINE_integer(
-    "port", 10000, "Port that the worker listens on.", lower_bound=1024, upper_bound=65535
-)
-_FOLD = flags.DEFINE_string("fold", "train", "Fold to train on, such as train or <split>/<fold>.")
-_RESOLUTION = flags.DEFINE_integer("resolution", 128, "Of the federation's networks in px.")
-_MAX_MESSAGE = flags.DEFINE_integer(
-    "max_message_mb",
-    192,
-    "Largest message, in MB; tools/run_federation.py says how large it has to be.",
-    lower_bound=1,
-)
+_FLAGS = flags.FLAGS
+site_flags.define()
 _LOG = flags.DEFINE_string("log", os.devnull, "File for the worker's output.")
 _START_SECONDS, _LOOK_SECONDS = 60, 0.1
 _ALLOW_ROOT = flags.DEFINE_boolean(
@@ -64,7 +55,7 @@ def _check_user() -> None:
     if os.geteuid() == 0 and not _ALLOW_ROOT.value:
         raise ValueError(
             "a worker runs whatever it is sent and must not be root; make a user that may read "
-            f"{_RECORDS.value} only, and type\n"
+            f"{_FLAGS.records} only, and type\n"
             f"  {shlex.join(['sudo', '-u', 'USER', 'python', *sys.argv])}"
         )
 
@@ -74,33 +65,21 @@ def _check_port() -> None:
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            sock.bind(("", _PORT.value))
+            sock.bind(("", _FLAGS.port))
         except OSError as error:
             raise ValueError(
-                f"--port={_PORT.value} cannot be used ({error.strerror}); end the program that "
+                f"--port={_FLAGS.port} cannot be used ({error.strerror}); end the program that "
                 "has it, or give another --port"
             ) from None
 
 
 def _check_records() -> None:
-    from pgan.data import record_set
-
-    try:
-        records = record_set.RecordSet.open(_RECORDS.value, max_resolution=_RESOLUTION.value)
-    except PermissionError as error:
-        raise ValueError(f"this user may not read {error.filename}") from None
-    records.require_resolution(_RESOLUTION.value)
-    size = records.fold_size(_FOLD.value)
-    if not size:
-        raise ValueError(f"the fold {_FOLD.value!r} of {records.path} has no images")
+    records, size = site_flags.open_records()
     if os.access(records.path, os.W_OK):
         print(f"Warning: this user may write to {records.path}; reading is all it needs.")
     print(
-        f"{size:,} images of the fold {_FOLD.value}, {_RESOLUTION.value} px. For sites.cfg:\n"
-        f"  [{records.name}]\n"
-        f"  address = localhost:{_PORT.value}\n"
-        f"  records = {records.path}\n"
-        f"  fold = {_FOLD.value}"
+        f"{size:,} images of the fold {_FLAGS.fold}, {_FLAGS.resolution} px. For sites.cfg:\n"
+        f"{site_flags.lines_of_site(records)}"
     )
 
 
@@ -110,12 +89,12 @@ def _await_port(process) -> None:
     while process.poll() is None:
         with socket.socket() as sock:
             sock.settimeout(_LOOK_SECONDS)
-            if sock.connect_ex(("localhost", _PORT.value)) == 0:
-                print(f"worker {process.pid} listens on port {_PORT.value}", flush=True)
+            if sock.connect_ex(("localhost", _FLAGS.port)) == 0:
+                print(f"worker {process.pid} listens on port {_FLAGS.port}", flush=True)
                 return
         if time.monotonic() > until:
             raise RuntimeError(
-                f"the worker takes no calls on port {_PORT.value} after {_START_SECONDS} s; its "
+                f"the worker takes no calls on port {_FLAGS.port} after {_START_SECONDS} s; its "
                 f"output {_output()}"
             )
         time.sleep(_LOOK_SECONDS)
@@ -123,10 +102,6 @@ def _await_port(process) -> None:
 
 def _output() -> str:
     return f"is in {_LOG.value}" if _LOG.value != os.devnull else "was not kept: give --log=FILE"
-
-
-def _interrupted(number, frame):
-    raise KeyboardInterrupt
 
 
 def main() -> None:
@@ -142,12 +117,12 @@ def main() -> None:
             f"a site's worker is tensorflow-federated 0.87.0 ({error}); install requirements.lock"
         ) from None
 
-    signal.signal(signal.SIGTERM, _interrupted)
+    signal.signal(signal.SIGTERM, site_flags.interrupted)
     process = None
     try:
         process = tff_workers.start_worker(
             pathlib.Path(_LOG.value),
-            *tff_workers.site_arguments(_PORT.value, _MAX_MESSAGE.value),
+            *tff_workers.site_arguments(_FLAGS.port, _FLAGS.max_message_mb),
         )
         _await_port(process)
         status = process.wait()

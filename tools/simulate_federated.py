@@ -34,8 +34,22 @@ _PRESET = flags.DEFINE_enum("preset", "paper", list(config.PRESETS), "Settings t
 config_flags.define(pgan_config.NetworkConfig, skip=("findings", "channels"))
 config_flags.define(config.FederatedConfig)
 
-# Flags that say where, not what, and those that the other flags spell out.
-_NOT_REPEATED = ("init_from", "preset")
+# Flags that say where, not what.
+_NOT_REPEATED = ("init_from",)
+# Flags of clients that are drawn, which those of --client_split are not.
+_OF_A_DRAW = ("num_clients", "images_per_client", "client_sizes", "dirichlet")
+
+
+def _check_clients() -> None:
+    """Refuses what would change nothing; the command of a run that is there may go on."""
+    from pgan import run_folder
+
+    given = [f"--{name}" for name in _OF_A_DRAW if flags.FLAGS[name].present]
+    if flags.FLAGS.client_split and given and not run_folder.RunFolder(_RUN_DIR.value).exists:
+        raise ValueError(
+            f"the clients of --client_split={flags.FLAGS.client_split} are its folds, as they are; "
+            f"leave {', '.join(given)} out, also of a flag file, or --client_split to draw clients"
+        )
 
 
 def _apply_preset() -> None:
@@ -53,11 +67,17 @@ def _apply_preset() -> None:
 
 def _flag_file() -> str:
     own = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])]
-    return config_flags.as_flag_file([name for name in own if name not in _NOT_REPEATED])
+    if flags.FLAGS.client_split:  # the preset has to say what may not be given
+        left_out = [name for name in _OF_A_DRAW if not flags.FLAGS[name].present]
+    else:  # the other flags spell the preset out
+        left_out = ["preset"]
+    left_out += _NOT_REPEATED
+    return config_flags.as_flag_file([name for name in own if name not in left_out])
 
 
 def main() -> int | None:
     """Runs the tool; see the module's docstring."""
+    _check_clients()
     _apply_preset()
     from pgan.data import record_set
 
