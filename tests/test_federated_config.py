@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import tiny_federations
 
@@ -11,6 +13,36 @@ def test_defaults_are_the_paper():
     assert (paper.penalty_weight, paper.aggregation) == (10.0, "weighted_mean")
     assert paper.network.resolution == config.PRESETS["paper"]["resolution"] == 128
     assert paper.images_per_round == 1600
+    assert (paper.client_sizes, paper.dirichlet) == ("equal", 0.0)
+    assert (paper.server_optimizer, paper.server_learning_rate) == ("average", 1.0)
+    # Of which the text says nothing: WGAN-GP's.
+    assert (paper.optimizer, paper.learning_rate) == ("adam", 1e-4)
+    assert (paper.adam_beta1, paper.adam_beta2) == (0.0, 0.9)
+    assert (paper.drift_weight, paper.label_weight) == (0.0, 1.0)
+    assert not paper.keeps_optimizer
+    assert _preset("paper") == paper
+
+
+def test_the_preset_of_the_released_code():
+    code = _preset("paper_code")
+    assert (code.critic_steps, code.generator_steps, code.batch_size) == (10, 10, 32)
+    assert (code.optimizer, code.learning_rate, code.momentum) == ("sgd", 1e-4, 0.5)
+    assert (code.aggregation, code.client_sizes, code.rounds) == ("mean", "random", 10_000)
+    assert (code.num_clients, code.images_per_client, code.client_share) == (20, 1000, 0.1)
+    assert (code.server_optimizer, code.server_learning_rate) == ("average", 1.0)
+    assert (code.penalty_weight, code.network.resolution) == (10.0, 128)
+    # It makes a new optimizer in every round, also where there is one training set only.
+    for arm in config.ARMS:
+        assert not dataclasses.replace(code, arm=arm).keeps_optimizer
+
+
+def _preset(name):
+    """The configuration that a preset makes of the defaults."""
+    own = {field.name for field in dataclasses.fields(config.FederatedConfig)}
+    preset = config.PRESETS[name]
+    chosen = config.FederatedConfig(**{key: preset[key] for key in own & preset.keys()})
+    network = {key: preset[key] for key in preset.keys() - own}
+    return dataclasses.replace(chosen, network=dataclasses.replace(chosen.network, **network))
 
 
 def test_round_trip():

@@ -2,7 +2,11 @@
 
 import dataclasses
 import json
+import os
+import pathlib
 import signal
+import subprocess
+import sys
 import unittest.mock
 
 import numpy as np
@@ -45,7 +49,12 @@ def _assert_same(first, second):
     assert first[1] == second[1]
 
 
-_MEASURED = {"metric_every_rounds": 2, "metric_images": 8, "critic_images": 8}
+_MEASURED = {
+    "metric_every_rounds": 2,
+    "metric_images": 8,
+    "critic_images": 8,
+    "grid_every_rounds": 1,
+}
 
 
 @pytest.mark.parametrize(
@@ -91,6 +100,64 @@ def _stopped_at_once(records, folder, **changes):
         return _simulate(records, folder, stop, **changes)
 
 
+_DIES_IN_THE_SECOND_ROUND = """
+import os, runpy, signal, sys
+from federated import rounds
+
+del sys.argv[0]
+sys.path.insert(0, os.path.dirname(sys.argv[0]))
+train, calls = rounds.train_client, []
+
+def train_client(*arguments):
+    calls.append(arguments)
+    if len(calls) == 4:  # two clients in a round
+        os.kill(os.getpid(), signal.SIGKILL)
+    return train(*arguments)
+
+rounds.train_client = train_client
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.mark.slow
+def test_a_process_killed_in_mid_round_is_as_if_it_never_was(records, tmp_path):
+    tool = pathlib.Path(__file__).parents[1] / "tools/simulate_federated.py"
+
+    def start(folder, *script):
+        command = [
+            sys.executable, *script, str(tool), f"--records={records.path}",
+            f"--run_dir={tmp_path / folder}", "--resolution=8", "--fmap_base=32", "--fmap_max=4",
+            "--latent_size=4", "--num_clients=3", "--images_per_client=0", "--client_share=0.5",
+            "--rounds=3", "--generator_steps=2", "--critic_steps=2", "--batch_size=4",
+            "--learning_rate=0.01", "--server_optimizer=adam", "--metric_every_rounds=0",
+        ]  # fmt: skip
+        environment = {**os.environ, "PYTHONPATH": str(tool.parents[1])}
+        return subprocess.Popen(command, env=environment)
+
+    whole = start("whole")
+    assert start("parts", "-c", _DIES_IN_THE_SECOND_ROUND).wait() == -signal.SIGKILL
+    assert [row["round"] for row in run_folder.RunFolder(tmp_path / "parts").read_stats()] == [1]
+    assert start("parts").wait() == whole.wait() == 0
+    assert "after 1 rounds" in (tmp_path / "parts/log.txt").read_text()
+    _assert_same(_content(tmp_path / "whole"), _content(tmp_path / "parts"))
+
+
+@pytest.mark.slow
+def test_one_client_is_the_centralised_arm(records, tmp_path):
+    """No bit of the weights differs, as both average one update; a kept optimizer would differ."""
+    _simulate(records, tmp_path / "one", num_clients=1, client_share=1.0, rounds=2)
+    centralised = {"arm": "centralized", "num_clients": 1, "rounds": 2}
+    _simulate(records, tmp_path / "all", optimizer_memory="fresh", **centralised)
+    _simulate(records, tmp_path / "kept", optimizer_memory="kept", **centralised)
+    one, united, kept = (_content(tmp_path / name) for name in ("one", "all", "kept"))
+    for rows, name in ((one[1], "client_00"), (united[1], "all")):
+        assert [row["clients"][0].pop("client") for row in rows] == [name, name]
+        assert [row["clients"][0]["examples"] for row in rows] == [42, 42]
+    _assert_same(one, united)
+    names = [name for name in one[0] if name.startswith("state/generator/")]
+    assert max(np.abs(one[0][name] - kept[0][name]).max() for name in names) > 1e-4
+
+
 def test_what_the_folder_holds(records, tmp_path):
     _simulate(records, tmp_path / "run", **_MEASURED)
     rows = run_folder.RunFolder(tmp_path / "run").read_stats()
@@ -106,10 +173,12 @@ def test_what_the_folder_holds(records, tmp_path):
     measured = [name for name in rows[1] if name not in rows[0]]
     assert set(rows[2]) == set(rows[1])
     critic = {"critic/negative_loss_train", "critic/negative_loss_held_out"}
+    critic |= {"critic/labels_real_train", "critic/labels_real_held_out"}
     assert all(critic <= set(row) for row in rows)
     assert any(name.startswith("monitor/") for name in measured)
     assert (tmp_path / "run/checkpoints/best/best.json").exists()
-    assert list((tmp_path / "run").glob("fakes*.png")) and (tmp_path / "run/reals.png").exists()
+    assert len(list((tmp_path / "run").glob("fakes*.png"))) == 3  # a round shows 16 images
+    assert (tmp_path / "run/reals.png").exists()
     tags = set()
     for path in (tmp_path / "run").glob("events*"):
         for event in tf.compat.v1.train.summary_iterator(str(path)):
@@ -243,6 +312,17 @@ def test_the_same_with_tff(records, tmp_path):
         assert a["scores/real"] == pytest.approx(b["scores/real"], abs=1e-3)
         assert [c["client"] for c in a["clients"]] == [c["client"] for c in b["clients"]]
     assert (tmp_path / "tff/tff_worker.log").exists()
+
+
+@pytest.mark.slow
+def test_a_continued_run_with_tff_is_as_if_never_interrupted(records, tmp_path):
+    pytest.importorskip("tensorflow_federated")
+    changes = {"engine": "tff", "server_optimizer": "adam"}
+    _simulate(records, tmp_path / "whole", rounds=3, **changes)
+    assert _simulate(records, tmp_path / "parts", rounds=2, **changes).rounds_run == 2
+    assert _simulate(records, tmp_path / "parts", rounds=3, **changes).rounds_run == 1
+    # To the last bit: of two clients, the order of the sum makes no difference.
+    _assert_same(_content(tmp_path / "whole"), _content(tmp_path / "parts"))
 
 
 @pytest.mark.slow

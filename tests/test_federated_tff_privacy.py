@@ -67,6 +67,25 @@ def test_the_event_that_tff_reports_is_the_one_that_is_accounted(context):
     assert event == dp_accounting.GaussianDpEvent(0.5)
 
 
+def test_an_adaptive_norm_costs_what_is_accounted(context):
+    """The noisy count of the clipped is paid for by more noise on the sum, in every round."""
+    import dp_accounting
+
+    def epsilon(event):
+        return dp_accounting.rdp.RdpAccountant().compose(event).get_epsilon(1e-3)
+
+    chosen = _settings(client_dp_clipping="adaptive")
+    updates = [[np.full(2000, 0.01, np.float32), np.float32(0)]] * 2
+    _, states = _aggregate(context, chosen, updates, count=3)
+    accounted = dp_accounting.GaussianDpEvent(chosen.client_dp_noise_multiplier)
+    for state in states:
+        event = dp_accounting.DpEvent.from_named_tuple(state.dp_event)
+        assert epsilon(event) == pytest.approx(epsilon(accounted), rel=1e-4)
+        of_sum, of_count = event.events
+        assert of_sum.noise_multiplier > 1.1 * accounted.noise_multiplier
+        assert np.isfinite(of_count.noise_multiplier)
+
+
 def test_an_adaptive_norm_moves_to_the_median(context):
     chosen = _settings(client_dp_clipping="adaptive", clip_norm=100.0)
     updates = [[np.full(2000, 0.01, np.float32), np.float32(0)]] * 2
