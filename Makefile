@@ -41,6 +41,8 @@ setup: $(VENV)/project
 $(VENV)/$(LOCK): $(LOCK)
 	@$(if $(python),,$(error Python 3.11 with its venv module is needed, found: $(found). \
 	  Install it (Debian: python3.11-venv) or say where it is: make PYTHON=/path/to/python3.11))
+	@$(if $(shell test -L $(VENV) && echo link),$(error $(VENV) is a link, and making it anew would empty \
+	  what it leads to; remove the link, or that environment))
 	$(python) -m venv --clear $(VENV)
 	awk '/^[^ ]/ {wanted = /^(setuptools|wheel)==/} wanted' $< > $(VENV)/build-tools.lock
 	$(PIP_INSTALL) --require-hashes -r $(VENV)/build-tools.lock

@@ -186,7 +186,6 @@ def write_record_set(
     """
     generator, labels = order.generator, order.labels()
     names = [f"{generator.fingerprint[:12]}-{order.seed}-{i:06d}" for i in range(order.count)]
-    position_of = {name: index for index, name in enumerate(names)}
     plan = record_plan.make_plan(
         [
             radiograph.Radiograph(image_id=name, patient_id=name, labels=labels[index])
@@ -198,24 +197,52 @@ def write_record_set(
         origin="synthetic",
         provenance=order.describe(),
     )
-    drawn = 0
-
-    def load_images(positions):
-        nonlocal drawn
-        indices = np.array([position_of[plan.radiographs[p].image_id] for p in positions], int)
-        for image in order.draw(indices, batch_size):
-            drawn += 1
-            yield image
-
-    began = time.perf_counter()
-    record_writer.write_record_set(output_dir, plan, load_images, workers, progress)
-    seconds = time.perf_counter() - began
+    result = write_drawn(
+        plan, output_dir, names, lambda indices: order.draw(indices, batch_size), workers, progress
+    )
 
     def read(indices):
         return list(order.draw(np.array(indices), batch_size))
 
     _write_sheet(order, pathlib.Path(output_dir) / SHEET, read)
-    return Result(drawn, seconds)
+    return result
+
+
+def write_drawn(
+    plan: record_plan.Plan,
+    output_dir: str | os.PathLike,
+    names: Sequence[str],
+    draw: Callable[[np.ndarray], Iterator[np.ndarray]],
+    workers: int,
+    progress: bool,
+) -> Result:
+    """Writes the images of a plan, or what of it is missing, as they are drawn.
+
+    Args:
+        plan: Of the record set.
+        output_dir: Folder of the set.
+        names: Image ids of the plan by the number that `draw` knows them by.
+        draw: Yields uint8 images [R, R] of these numbers, int [n], in their order.
+        workers: Processes that encode; 0 encodes in this one.
+        progress: Whether to show a bar.
+
+    Raises:
+        ValueError: If the folder holds something else.
+        OSError: If the disk is full; finished shards are kept.
+    """
+    number_of = {name: number for number, name in enumerate(names)}
+    drawn = 0
+
+    def load_images(positions):
+        nonlocal drawn
+        numbers = np.array([number_of[plan.radiographs[p].image_id] for p in positions], int)
+        for image in draw(numbers):
+            drawn += 1
+            yield image
+
+    began = time.perf_counter()
+    record_writer.write_record_set(output_dir, plan, load_images, workers, progress)
+    return Result(drawn, time.perf_counter() - began)
 
 
 def finding_text(row: np.ndarray, findings: Sequence[str]) -> str:

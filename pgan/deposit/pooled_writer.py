@@ -9,13 +9,12 @@ import csv
 import io
 import os
 import pathlib
-import time
 
 import numpy as np
 
 from pgan import plots, synthetic_sets
 from pgan.data import labels as labels_lib
-from pgan.data import manifest, pyramid, radiograph, record_plan, record_writer
+from pgan.data import manifest, pyramid, radiograph, record_plan
 from pgan.deposit import pooled_sets
 
 PROVENANCE = "provenance.csv"
@@ -43,7 +42,6 @@ def write(
         OSError: If the disk is full; finished shards are kept.
     """
     output, names = pathlib.Path(output_dir), order.names()
-    index_of = {name: index for index, name in enumerate(names)}
     sites = [order.members[owner].submission.site for owner in order.owners]
     plan = record_plan.make_plan(
         [
@@ -56,21 +54,12 @@ def write(
         origin="synthetic",
         provenance=order.describe(),
     )
-    drawn = 0
-
-    def load_images(positions):
-        nonlocal drawn
-        indices = np.array([index_of[plan.radiographs[p].image_id] for p in positions], int)
-        for image in order.draw(indices, batch_size):
-            drawn += 1
-            yield image
-
-    began = time.perf_counter()
-    record_writer.write_record_set(output, plan, load_images, workers, progress)
-    seconds = time.perf_counter() - began
+    result = synthetic_sets.write_drawn(
+        plan, output, names, lambda indices: order.draw(indices, batch_size), workers, progress
+    )
     manifest.write_text(output / PROVENANCE, _provenance(order, names))
     _write_sheet(order, output / synthetic_sets.SHEET)
-    return synthetic_sets.Result(drawn, seconds)
+    return result
 
 
 def _provenance(order, names) -> str:
