@@ -38,7 +38,7 @@ class Plan:
         return self.experiment.classes if self.real_validation else None
 
     def check(self, inputs: training_sets.Inputs, arms: Sequence[recipes.Recipe]) -> None:
-        """Whether the images of some arms can be had, before anything is drawn or trained.
+        """Refuses arms whose images cannot be had, before anything is drawn or trained.
 
         Args:
             inputs: The files that play the roles.
@@ -66,7 +66,8 @@ class Plan:
                     "settings": {
                         k: v for k, v in self.settings.to_dict().items() if k != "strategy"
                     },
-                    "real_validation": self.real_validation,
+                    # With its classes, which validation had not always been of.
+                    "real_validation": list(self.real_classes or ()) or self.real_validation,
                     "local": inputs.local.fingerprint,
                     "folds": {fold: inputs.local.fold_fingerprint(fold) for fold in inputs.folds},
                     "generators": {

@@ -96,6 +96,13 @@ class Study:
         """Whether any of the readers is simulated."""
         return any(one.simulated for one in self.answers.values())
 
+    @property
+    def simulated_readers(self) -> str:
+        """Who is simulated, for titles: "simulated readers", "some readers simulated" or ""."""
+        if all(one.simulated for one in self.answers.values()):
+            return "simulated readers"
+        return "some readers simulated" if self.simulated else ""
+
 
 def load_study(
     deck: pathlib.Path,

@@ -323,13 +323,13 @@ def _of_persons(rows):
 
 
 def _odd_conditions(rows):
-    """Such as "r2 (1024 px shown at 61 %; page reloaded 2 times)"."""
+    """Such as "r2 (1024 px shown at 61 %, reloads of the page: 2)"."""
     sentences = []
     for reader, own in _of_persons(rows).items():
         parts = [
             f"{row['resolution']} px shown at {percent(row['scale'])} %"
             for row in own
-            if row["scale"] is not None and row["scale"] < 1
+            if row["scale"] is not None and float(percent(row["scale"])) < 100
         ]
         if own[0]["reloads"]:
             parts.append(f"reloads of the page: {own[0]['reloads']}")

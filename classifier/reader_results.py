@@ -28,6 +28,7 @@ def rows(study: reader_answers.Study, panels: Sequence[Panel], unanswered: str) 
         "deck": study.deck.id,
         "mode": study.deck.mode,
         "simulated": study.simulated,
+        "simulated_readers": study.simulated_readers,
         "complete": not study.unfinished,
         "unanswered": unanswered,
     }

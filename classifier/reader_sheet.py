@@ -35,8 +35,8 @@ def draw(rows: Sequence[reader_results.Row], images: pathlib.Path) -> Image.Imag
     if not names:
         raise ValueError("there is no image that all readers judged alike; leave --images out")
     title = "images that all readers judged alike"
-    if rows[0]["simulated"]:
-        title = f"simulated readers: {title}"
+    if rows[0]["simulated_readers"]:
+        title = f"{rows[0]['simulated_readers']}: {title}"
     return plots.image_grid([np.stack(row) for row in pictures], names, title, _COLUMNS)
 
 

@@ -207,7 +207,7 @@ def train(
 
 
 def check_initial_weights(settings: config_lib.ClassifierConfig, findings: Sequence[str]) -> None:
-    """Whether the weights that training begins with can be had; downloads them if it has to.
+    """Refuses settings whose first weights cannot be had; downloads them if it has to.
 
     Args:
         settings: Configuration.

@@ -116,7 +116,7 @@ def check(
     seed: int,
     real_classes: Sequence[str] | None = None,
 ) -> None:
-    """Whether a recipe's images can be had; quick, as none is drawn by a generator.
+    """Refuses a recipe whose images cannot be had; quick, as none is drawn by a generator.
 
     Args:
         recipe: Which images.

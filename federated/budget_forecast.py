@@ -33,7 +33,7 @@ def ask(
     settings: config.FederatedConfig,
     first_round: int = 0,
 ) -> list[Forecast]:
-    """Asks all sites at once; one that does not answer is not waited for.
+    """Asks all sites at once; what one does not answer within minutes is not known.
 
     The answer for a round that an earlier run was given and lost costs nothing when it is asked for
     again; the site counts it here, since it cannot know.

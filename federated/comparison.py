@@ -196,6 +196,11 @@ def estimates(runs: Sequence[Run], baseline: str | None = None) -> list[Estimate
     return table
 
 
+def differences(runs: Sequence[Run], baseline: str) -> list[Estimate]:
+    """Of `estimates`, the differences from the baseline only."""
+    return [one for one in estimates(runs, baseline) if one.baseline]
+
+
 def damages(runs: Sequence[Run]) -> list[Estimate]:
     """Differences of attacks from the same aggregator without an attack.
 
@@ -209,10 +214,9 @@ def damages(runs: Sequence[Run]) -> list[Estimate]:
     return [
         one
         for aggregator in aggregators
-        for one in estimates(
+        for one in differences(
             [run for run in runs if run.variant.endswith(f"+{aggregator}")], f"none+{aggregator}"
         )
-        if one.baseline
     ]
 
 

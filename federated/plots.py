@@ -115,7 +115,8 @@ def attacks(runs: Sequence[comparison.Run], title: str) -> figure.Figure:
                     colour = COLOURS[place % len(COLOURS)]
                     part.plot(values, [height] * len(values), ".", color=colour, ms=4)
                     part.plot(
-                        np.mean(values) if values else [], height, "|", color=colour, ms=8, mew=1.6,
+                        [np.mean(values)] if values else [], [height] if values else [], "|",
+                        color=colour, ms=8, mew=1.6,
                         label="" if row else aggregator.replace("_", " "),
                     )  # fmt: skip
             part.set_xscale("log")

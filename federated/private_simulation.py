@@ -44,7 +44,7 @@ class Spending:
             )
         if settings.metric_every_rounds:
             _LOG.warning(
-                "measurements, image grids and the best checkpoint, which is chosen by them, come "
+                "measurements, reals.png and the best checkpoint, which is chosen by them, come "
                 "from real images and are outside of epsilon; do not give them away, or give "
                 "--metric_every_rounds=0"
             )

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import pathlib
 from typing import Any, NamedTuple
 
@@ -21,6 +22,8 @@ from pgan import run_folder
 
 _LOG = logging.getLogger(__name__)
 _FILE = "privacy.json"
+# A run begins without a forecast rather than wait for long.
+_FORECAST_SECONDS = 300.0
 # Of `site_budget.Budget.spend`.
 _SPENT = tuple(
     f"privacy/{name}" for name in ("answers", "epsilon_answer", "epsilon", "delta", "limit")
@@ -90,7 +93,11 @@ class Connector:
         """
         request = {**_where(site), "settings": settings.to_dict(), "rounds": num_rounds}
         answer = self._call(
-            site, site_messages.FORECAST, site_messages.pack(request), "site_timeout"
+            site,
+            site_messages.FORECAST,
+            site_messages.pack(request),
+            "site_timeout",
+            _FORECAST_SECONDS,
         )
         with remote_rounds.reading():
             told = site_messages.unpack(answer)[0]
@@ -135,23 +142,23 @@ class Connector:
             examples = int(head["examples"])
         return rounds.Returned(site.number, site.name, update, examples, losses, spent)
 
-    def _call(self, site, method, request, time_limit):
+    def _call(self, site, method, request, time_limit, most=math.inf):
+        seconds = min(getattr(self._times, time_limit), most)
         with remote_rounds.channel(site, self._megabytes) as channel:
             call = channel.unary_unary(f"/{site_messages.SERVICE}/{method}")
             try:
                 # A site that is down is waited for when it is asked what it has, not while it
                 # would train.
                 first = method == site_messages.DESCRIBE
-                seconds = getattr(self._times, time_limit)
                 return call(request, timeout=seconds, wait_for_ready=first)
             except grpc.RpcError as error:
-                raise self._explained(error, site, time_limit) from None
+                raise self._explained(error, site, time_limit, seconds) from None
 
-    def _explained(self, error, site, time_limit):
+    def _explained(self, error, site, time_limit, seconds):
         code, details = error.code(), error.details() or "no details"
         if code == grpc.StatusCode.DEADLINE_EXCEEDED:
             return quorum.SiteError(
-                f"no answer from {site.address} within {getattr(self._times, time_limit):g} s: "
+                f"no answer from {site.address} within {seconds:g} s: "
                 "tools/run_private_site.py or the tunnel to it is down, slow or stopped; a higher "
                 f"--{time_limit} waits longer"
             )

@@ -104,7 +104,7 @@ def gather(
     Raises:
         QuorumError: If the quorum is not reached in time, or never can be.
         StoppedError: If told to stop before it is reached.
-        Exception: Whatever else `ask` raises.
+        BaseException: Whatever else `ask` raises.
     """
     needed = math.ceil(settings.quorum * len(sites) - 1e-9)
     calls = _Calls(ask, sites)

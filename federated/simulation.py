@@ -332,16 +332,19 @@ class _Training:
         }
         shown = int(state.images_shown.numpy())
         every, done = self._settings.metric_every_rounds, number + 1
-        distances, grid = {}, None
+        distances = {}
         if every and self._has_reals:
             values.update(self._critic_loss.measure())  # every round: it varies much
         is_last = done == self._settings.rounds
-        if every and (done % every == 0 or is_last) and self._has_reals:
+        is_measured = bool(every) and (done % every == 0 or is_last)
+        if is_measured and self._has_reals:
             if self._settings.metric_images and self._distances.enabled:
                 distances = self._distances.measure(shown)
-        grids = self._settings.grid_every_rounds
+        grid, grids = None, self._settings.grid_every_rounds
         if alarms or grids and (done % grids == 0 or is_last):
-            grid = self._snapshots.draw_fakes(shown)
+            drawn = self._snapshots.draw_fakes(shown)
+            # TensorBoard's file would grow by a grid every round.
+            grid = drawn if alarms or is_measured or is_last else None
         values.update(distances)
         distance_alarms = self._distance_alarms(distances)
         self._settle(number, weights, moments, alarms, distance_alarms)

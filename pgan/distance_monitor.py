@@ -241,6 +241,8 @@ class DistanceMonitor:
     def _exchange_best(self):
         """Sets a best by another distance aside, and takes back one by this distance."""
         folder, best = self._folder.checkpoints / checkpoints.BEST, read_best(self._folder)
+        if best is None and folder.exists():  # was being written when the process was killed
+            shutil.rmtree(folder)
         if best and best["metric"] != self.judge:
             aside = _aside(folder, best["metric"])
             folder.rename(aside)

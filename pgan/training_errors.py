@@ -22,7 +22,7 @@ class WorkerLostError(RuntimeError):
 
 
 def check_finite(values: Mapping[str, float], first: int, shown: int) -> None:
-    """Whether the losses over some images are finite.
+    """Ends a run whose losses are no longer finite.
 
     Args:
         values: Means of a step's statistics, by name.

@@ -126,6 +126,10 @@ def test_figure_of_attacks_has_a_dot_for_each_seed_and_a_colour_for_each_aggrega
     heights = [line.get_ydata()[0] for line in images.lines[::2]]
     assert heights == sorted(heights) and len(set(heights)) == 4
     assert [one.get_text() for one in images.get_yticklabels()] == ["none", "sign flip"]
+    for run in runs[:2]:  # of a version that did not measure it
+        run.points[comparison.WITH_LABELS].clear()
+    labels = plots.attacks(runs, "study").axes[1]
+    assert [list(line.get_xdata()) for line in labels.lines[:2]] == [[], []]
     for run in runs:
         run.points[comparison.DISTANCE].clear()
         run.points[comparison.WITH_LABELS].clear()

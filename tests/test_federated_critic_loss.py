@@ -33,7 +33,7 @@ def _state(chosen):
 
 
 def _by_hand(state, pixels, labels, chosen, monkeypatch):
-    """Scores and penalty of one batch; latents and mixing are those that were drawn."""
+    """Means of scores, penalty and label loss; the fakes are those of the images' labels."""
     drawn = []
     terms = losses.discriminator_terms
 
@@ -41,16 +41,22 @@ def _by_hand(state, pixels, labels, chosen, monkeypatch):
         drawn.append((fake, mix))
         return terms(discriminator, real, fake, labels, mix, weights)
 
-    monkeypatch.setattr(losses, "discriminator_terms", spy)
     tf.config.run_functions_eagerly(True)
     try:
-        critic_loss.CriticLoss(state, chosen, {"held_out": (pixels, labels)}).measure()
+        with monkeypatch.context() as patch:
+            patch.setattr(losses, "discriminator_terms", spy)
+            critic_loss.CriticLoss(state, chosen, {"held_out": (pixels, labels)}).measure()
     finally:
         tf.config.run_functions_eagerly(False)
-    monkeypatch.undo()
     values = []
     for start, (fake, mix) in zip(range(0, len(pixels), chosen.batch_size), drawn, strict=True):
         part = slice(start, start + chosen.batch_size)
+        seed = [chosen.seed + critic_loss._STREAM, start]
+        latents = tf.random.stateless_normal(
+            (chosen.batch_size, chosen.network.latent_size), seed, alg="philox"
+        )
+        expected = state.generator(latents, losses.condition(tf.constant(labels[part])))
+        np.testing.assert_allclose(fake, expected, atol=1e-6)
         real = tf.constant(pixels[part, :, :, np.newaxis] / np.float32(127.5) - np.float32(1))
         between = real + mix * (fake - real)
         with tf.GradientTape() as tape:

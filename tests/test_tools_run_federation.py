@@ -17,7 +17,7 @@ pytest.importorskip("tensorflow_federated")
 
 _SMALL = (
     "--resolution=8", "--fmap_base=32", "--fmap_max=4", "--latent_size=4", "--generator_steps=2",
-    "--critic_steps=2", "--batch_size=4", "--metric_every_rounds=0", "--client_share=1",
+    "--critic_steps=2", "--batch_size=4", "--grid_every_rounds=0", "--client_share=1",
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ pytest.importorskip("dp_accounting")
 _SMALL = ("--resolution=8",)
 _NETWORKS = (
     "--resolution=8", "--fmap_base=32", "--fmap_max=4", "--latent_size=4", "--generator_steps=1",
-    "--critic_steps=2", "--batch_size=4", "--metric_every_rounds=0", "--client_share=1",
+    "--critic_steps=2", "--batch_size=4", "--grid_every_rounds=0", "--client_share=1",
     "--stddev_group=1", "--dp_clip_norm=1", "--dp_noise_multiplier=2",
 )  # fmt: skip
 

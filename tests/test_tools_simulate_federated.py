@@ -9,7 +9,7 @@ from pgan.data import splits
 
 _TINY = (
     "--resolution=8", "--fmap_base=32", "--fmap_max=4", "--latent_size=4", "--generator_steps=2",
-    "--batch_size=4", "--metric_every_rounds=0",
+    "--batch_size=4", "--metric_every_rounds=0", "--grid_every_rounds=0",
 )  # fmt: skip
 _SMALL = (*_TINY, "--num_clients=3", "--images_per_client=0")
 

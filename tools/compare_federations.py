@@ -126,7 +126,7 @@ def _report_arms(runs):
     table = comparison.estimates(runs, config.CENTRALIZED)
     if {config.SINGLE, config.FEDERATED} <= arms:
         both = [run for run in runs if run.variant in (config.SINGLE, config.FEDERATED)]
-        table += [one for one in comparison.estimates(both, config.FEDERATED) if one.baseline]
+        table += comparison.differences(both, config.FEDERATED)
     print(comparison.markdown(table))
     return table
 
@@ -144,8 +144,8 @@ def _report_attacks(runs):
         print("\ndistance less that of the same aggregator without an attack (95 % interval):\n")
         print(comparison.attack_table(damages, comparison.DISTANCE))
     unattacked = [run for run in runs if run.variant.startswith("none+")]
-    price = comparison.estimates(unattacked, f"none+{_AGGREGATORS_ASKED.value[0]}")
-    return own + damages + [one for one in price if one.baseline]
+    first = f"none+{_AGGREGATORS_ASKED.value[0]}"
+    return own + damages + comparison.differences(unattacked, first)
 
 
 def main() -> None:

@@ -50,7 +50,7 @@ _DRY_RUN = flags.DEFINE_boolean(
 _SIMULATED = (
     "arm", "num_clients", "images_per_client", "client_sizes", "dirichlet", "client_split",
     "held_out_fold", "optimizer_memory", "engine", "secure_sum", "metric_images",
-    "dp_delta", "dp_test_seed",
+    "metric_every_rounds", "dp_delta", "dp_test_seed",
     "client_dp_noise_multiplier", "client_dp_clipping", "client_dp_delta", "attack", "attackers",
     "attack_scale", "leave_out", "check_distance_factor",
     "metric_features", "critic_images",

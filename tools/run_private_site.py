@@ -29,7 +29,7 @@ import signal
 
 from absl import flags
 
-import site_flags
+import site_main
 import tool_main
 
 _BUDGET = flags.DEFINE_string(
@@ -42,11 +42,11 @@ _DELTA = flags.DEFINE_float(
     "delta", 1e-5, "Delta of this epsilon; should be well below 1 / images of the site."
 )
 _FLAGS = flags.FLAGS
-site_flags.define()
+site_main.define()
 
 
 def _open_records(limit):
-    records, size = site_flags.open_records()
+    records, size = site_main.open_records()
     if limit.delta >= 1 / size:
         print(
             f"Warning: --delta={limit.delta:g} is not below 1 / {size:,} images, so that an image "
@@ -66,7 +66,7 @@ def main() -> int | None:
     from federated import private_site
 
     logging.getLogger("federated").setLevel(logging.INFO)
-    signal.signal(signal.SIGTERM, site_flags.interrupted)
+    signal.signal(signal.SIGTERM, site_main.raise_interrupt)
     folder = pathlib.Path(_BUDGET.value)
     with record_folder.claimed(folder, "counting in"):
         budget = site_budget.Budget(folder, limit)
@@ -76,7 +76,7 @@ def main() -> int | None:
                 print(
                     f"{size:,} images of the fold {_FLAGS.fold}; {budget.answers} answers so far, "
                     f"up to epsilon {limit.epsilon:g} at delta {limit.delta:g}. For sites.cfg:\n"
-                    f"{site_flags.lines_of_site(records)}\n"
+                    f"{site_main.lines_of_site(records)}\n"
                     f"listens on port {port}",
                     flush=True,
                 )

@@ -39,11 +39,11 @@ import time
 
 from absl import flags
 
-import site_flags
+import site_main
 import tool_main
 
 _FLAGS = flags.FLAGS
-site_flags.define()
+site_main.define()
 _LOG = flags.DEFINE_string("log", os.devnull, "File for the worker's output.")
 _START_SECONDS, _LOOK_SECONDS = 60, 0.1
 _ALLOW_ROOT = flags.DEFINE_boolean(
@@ -74,12 +74,12 @@ def _check_port() -> None:
 
 
 def _check_records() -> None:
-    records, size = site_flags.open_records()
+    records, size = site_main.open_records()
     if os.access(records.path, os.W_OK):
         print(f"Warning: this user may write to {records.path}; reading is all it needs.")
     print(
         f"{size:,} images of the fold {_FLAGS.fold}, {_FLAGS.resolution} px. For sites.cfg:\n"
-        f"{site_flags.lines_of_site(records)}"
+        f"{site_main.lines_of_site(records)}"
     )
 
 
@@ -117,7 +117,7 @@ def main() -> None:
             f"a site's worker is tensorflow-federated 0.87.0 ({error}); install requirements.lock"
         ) from None
 
-    signal.signal(signal.SIGTERM, site_flags.interrupted)
+    signal.signal(signal.SIGTERM, site_main.raise_interrupt)
     process = None
     try:
         process = tff_workers.start_worker(

@@ -85,7 +85,7 @@ def main() -> None:
 
     output = pathlib.Path(_OUTPUT.value)
     output.mkdir(parents=True, exist_ok=True)
-    label = "simulated readers" if study.simulated else study.deck.title
+    label = study.simulated_readers or study.deck.title
     figures = {
         "rates.png": reader_plots.rates(
             rows, f"{label}: points readers, diamonds means, 95 % intervals"

@@ -145,7 +145,7 @@ SIZES = {
             ),
             "real_only": ("--images=64", "--seeds=1"),
         },
-        audit=("--count=16", "--planted=2", "--nocontrol_generator"),
+        audit=("--count=16", "--nocontrol_generator"),
         deposit=("--min_images=16", "--min_audit_images=16"),
         shown=("--findings=Cardiomegaly", "--frames=3", "--mean_count=8", "--phantoms=2"),
         correlation=("--images=8", "--dose_images=2"),

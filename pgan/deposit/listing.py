@@ -48,7 +48,7 @@ def line(submission: storage.Submission) -> dict[str, Any]:
         measured.get("floor"),
         measured.get("coverage"),
         measured.get("similarity_gap"),
-        _audit(submission),
+        _audit(decision.get("audit") or submission.audit),
         submission.status,
         "; ".join(
             [*decision.get("reasons", ()), *map("note: {}".format, decision.get("flags", ()))]
@@ -116,8 +116,7 @@ def _claimed(submission, decision) -> str:
     return f"{claim['metric']} {results.format_number(float(claim['value']))}{mark}"
 
 
-def _audit(submission) -> str:
-    audit = submission.audit
+def _audit(audit) -> str:
     if audit is None:
         return "missing"
     found = [*(["controls failed"] if audit["failed_controls"] else []), *audit["found"]]

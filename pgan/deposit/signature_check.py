@@ -5,7 +5,8 @@ A SavedModel has its signatures twice. TensorFlow Serving runs the nodes that `s
 `signatures`. Where the two differ, a deposit would measure one generator and others serve another.
 
 What this cannot see: Serving gives the variables what the graph's saver reads, loading what the
-checkpoint says of itself, so that the same function may be served with other weights.
+checkpoint says of itself, and the variables that a call captures are compared by number only, as
+their names differ in honest exports; so the same function may be served with other weights.
 """
 
 from collections.abc import Mapping
@@ -91,9 +92,10 @@ def _difference(graph, signature, function) -> str:
         list(function.argument_keywords) != names
         or (specification and [value.string_value for value in listed] != names)
         or list(map(_tensor, node.input[: len(names)])) != given
-        or len(node.input) != len(names) + len(saved[name].bound_inputs)
     ):
         return "order of arguments"
+    if len(node.input) != len(names) + len(saved[name].bound_inputs):
+        return "number of variables"
     results = sorted(saved[name].output_signature.dict_value.fields)
     ends = {key: f"{node.name}:{number}" for number, key in enumerate(results)}
     if {key: _tensor(end.name) for key, end in signature.outputs.items()} != ends:

@@ -143,8 +143,8 @@ def brief(report: Mapping[str, Any]) -> dict[str, Any]:
     if own != by_numbers:
         raise RefusedError(
             f"the audit's own verdict ({', '.join(own) or 'nothing'}) is not that of its numbers "
-            f"({', '.join(by_numbers) or 'nothing'}); submit report.json as tools/audit_privacy.py "
-            "writes it"
+            f"({', '.join(by_numbers) or 'nothing'}): it was changed, or made by another version; "
+            "run tools/audit_privacy.py again and submit report.json as it is"
         )
     return found
 

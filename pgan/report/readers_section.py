@@ -39,7 +39,11 @@ def _named(rows, name):
 
 def _study(folder, rows, shows, is_first):
     groups, readers = _named(rows, "reader_group"), _named(rows, "reader")
-    simulated = any(row.get("simulated") for row in rows)
+    simulated = ""
+    if any(row.get("simulated") for row in rows):
+        some = any(row.get("simulated_readers", "").startswith("some") for row in rows)
+        simulated = " Some of the readers" if some else " The readers"
+        simulated += " were simulated: these are no findings about people."
     names = {row["reader"] for row in readers}
     parts = [
         markup.heading(folder.name),
@@ -48,8 +52,7 @@ def _study(folder, rows, shows, is_first):
             f"{section.shared(groups or readers, 'resolution')} px; a positive is a synthetic "
             "image. Intervals of 95 %."
             + _UNANSWERED.get(rows[0].get("unanswered"), "")
-            + (" The readers were simulated: these are no findings about people." if simulated
-               else "")
+            + simulated
         ),
     ]  # fmt: skip
     values = {(row["group"], row["resolution"], row["metric"]): row for row in groups}

@@ -60,6 +60,6 @@ def lines_of_site(records: Any) -> str:
     )
 
 
-def interrupted(number: int, frame: Any) -> None:
+def raise_interrupt(number: int, frame: Any) -> None:
     """Handles SIGTERM as Ctrl-C is handled."""
     raise KeyboardInterrupt
