@@ -69,7 +69,7 @@ def variants(runs: Sequence[comparison.Run], title: str) -> figure.Figure:
 
 
 def attacks(runs: Sequence[comparison.Run], title: str) -> figure.Figure:
-    """Draws the last distances of attacks against aggregators.
+    """Draws what attacks against aggregators came to: last distances, and label losses.
 
     Args:
         runs: Whose variants are <attack>+<aggregator>.
@@ -80,25 +80,25 @@ def attacks(runs: Sequence[comparison.Run], title: str) -> figure.Figure:
         seed and a line at their mean. Runs that diverged have no dot; the table has them as NaN.
 
     Raises:
-        ValueError: If no run has measured a distance.
+        ValueError: If no run has measured anything.
     """
     from matplotlib import figure, rc_context
 
     shown = [
         metric
-        for metric in (comparison.DISTANCE, comparison.WITH_LABELS)
+        for metric in (comparison.DISTANCE, comparison.WITH_LABELS, comparison.LABELS)
         if any(run.points[metric] for run in runs)
     ]
     if not shown:
         raise ValueError(
-            "no run has measured a distance, so there is nothing to draw; train with "
+            "no run has measured anything, so there is nothing to draw; train with "
             "--metric_every_rounds above 0"
         )
     kinds, aggregators = (
         list(dict.fromkeys(run.variant.split("+")[place] for run in runs)) for place in (0, 1)
     )
     with rc_context({"font.size": FONT_SIZE, "axes.titlesize": FONT_SIZE + 1}):
-        size = (3.6 * len(shown) + 1.6, 0.5 * len(kinds) + 1.1)
+        size = (3.1 * len(shown) + 1.6, 0.5 * len(kinds) + 1.1)
         drawing = figure.Figure(size, dpi=150, layout="constrained")
         parts = drawing.subplots(1, len(shown), sharey=True, squeeze=False)[0]
         for part, metric in zip(parts, shown, strict=True):

@@ -115,7 +115,7 @@ def test_figure_of_attacks_has_a_dot_for_each_seed_and_a_colour_for_each_aggrega
                                           ("sign_flip", "mean", 50.0), ("sign_flip", "median", 4.0))
         for seed in (1, 2)
     ]  # fmt: skip
-    images, labels = (part for part in plots.attacks(runs, "study").axes)
+    images, labels, _ = plots.attacks(runs, "study").axes
     assert [list(line.get_xdata()) for line in images.lines[::2]] == [
         [2.0, 4.0], [3.0, 6.0], [50.0, 100.0], [4.0, 8.0],
     ]  # fmt: skip
@@ -131,8 +131,8 @@ def test_figure_of_attacks_has_a_dot_for_each_seed_and_a_colour_for_each_aggrega
     labels = plots.attacks(runs, "study").axes[1]
     assert [list(line.get_xdata()) for line in labels.lines[:2]] == [[], []]
     for run in runs:
-        run.points[comparison.DISTANCE].clear()
-        run.points[comparison.WITH_LABELS].clear()
+        for points in run.points.values():
+            points.clear()
     with pytest.raises(ValueError, match="nothing to draw"):
         plots.attacks(runs, "study")
 

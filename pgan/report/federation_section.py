@@ -24,8 +24,9 @@ _ARMS_FIGURE = (
     "range.",
 )
 _ATTACK_FIGURE = (
-    "last distances of attacks against aggregators",
-    "Last distances to real images; smaller is better. A dot for each seed, a line at their mean.",
+    "distances and label losses of attacks against aggregators",
+    "Last distances to real images and label loss of the critic on held-out ones; smaller is "
+    "better. A dot for each seed, a line at their mean.",
 )
 
 
