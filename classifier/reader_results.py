@@ -1,5 +1,6 @@
 """Rows of measurements of a reader study, and its answers as tables."""
 
+import collections
 import csv
 import io
 import itertools
@@ -258,7 +259,7 @@ def _reasons(study, panel) -> Iterator[Row]:
     others = sorted({r for own in ticked.values() for given in own.values() for r in given})
     reasons = dict.fromkeys([*study.deck.reasons, *others])
     for group, reason in itertools.product(reader_study.group_names(panel), reasons):
-        counts, shown = {}, {}
+        counts, shown, images = {}, {}, {}
         for origin in reader_answers.ORIGINS:
             kind = np.flatnonzero(panel.synthetic == (origin == "synthetic"))
             pairs = [
@@ -267,7 +268,13 @@ def _reasons(study, panel) -> Iterator[Row]:
                 for place in kind[panel.shown[number, kind]]
             ]
             shown[origin] = len(pairs)
-            counts[origin] = sum(reason in ticked[code][item] for code, item in pairs)
+            ticks = collections.Counter(
+                item for code, item in pairs if reason in ticked[code][item]
+            )
+            counts[origin] = ticks.total()
+            # Images of equal ticks in the order of the deck, whoever was the first to tick.
+            order = sorted(ticks, key=lambda item: (-ticks[item], panel.items.index(item)))
+            images[origin] = {item: ticks[item] for item in order}
         yield {
             "name": "reader_reason",
             "metric": "ticked_on_synthetic",
@@ -278,6 +285,7 @@ def _reasons(study, panel) -> Iterator[Row]:
             "synthetic_shown": shown["synthetic"],
             "ticked_on_real": counts["real"],
             "real_shown": shown["real"],
+            "ticks": images,
         }
 
 

@@ -148,8 +148,7 @@ def label_sampling(
             "--label_sampling=uniform_class, or --records in place of --real"
         )
     rows = np.nan_to_num(reference.labels, nan=0.0)
+    plan = label_plan.LabelPlan(rows, f"labels of {reference.name}", {"label_sampling": name})
     if name == "dataset":
-        return label_plan.LabelPlan(rows, f"labels of {reference.name}", {"label_sampling": name})
-    drawn = np.random.default_rng(seed).random(rows.shape) < rows.mean(axis=0)
-    origin = {"label_sampling": name, "seed": str(seed)}
-    return label_plan.LabelPlan(drawn.astype(np.float32), "independent labels", origin)
+        return plan
+    return label_plan.independent(plan, findings, len(rows), seed)

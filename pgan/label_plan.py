@@ -72,6 +72,34 @@ def from_records(path: str | os.PathLike, fold: str, findings: Sequence[str]) ->
     return LabelPlan(rows, f"labels of {records.name}, fold {fold}", origin)
 
 
+def independent(plan: LabelPlan, findings: Sequence[str], count: int, seed: int) -> LabelPlan:
+    """Each finding drawn by itself, present with its prevalence in the rows of another plan.
+
+    Which findings come together is then chance. Row i does not depend on the count, so that more
+    rows begin with the same ones.
+
+    Args:
+        plan: Of whose rows a finding's mean is its prevalence.
+        findings: The vocabulary. Where "No Finding" is one of its classes it is not drawn, which
+            could put it beside a finding, but present in the rows without any other.
+        count: Rows to draw.
+        seed: Of the draw.
+
+    Raises:
+        ValueError: If the count is below 1 or the seed below 0.
+    """
+    if count < 1 or seed < 0:
+        raise ValueError(
+            f"labels are drawn for a count of at least 1 and a seed of at least 0, got {count} "
+            f"and {seed}"
+        )
+    drawn = np.random.default_rng(seed).random((count, len(findings))) < plan.rows.mean(axis=0)
+    none = np.array([labels.is_no_finding(name) for name in findings])
+    drawn[:, none] = ~drawn[:, ~none].any(axis=1, keepdims=True)
+    origin = {**plan.origin, "label_sampling": "independent", "seed": str(seed)}
+    return LabelPlan(drawn.astype(np.float32), f"independent {plan.name}", origin)
+
+
 def from_csv(path: str | os.PathLike, findings: Sequence[str]) -> LabelPlan:
     """Label rows of a CSV file.
 

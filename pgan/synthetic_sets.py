@@ -1,7 +1,8 @@
-"""Writes any number of synthetic images, as PNG files or as a record set.
+"""Writes any number of synthetic images, as PNG or DICOM files or as a record set.
 
-PNG files and their table:
-    images/000/000012.png   image 12, marked as synthetic in its metadata; written whole or not
+Files and their table:
+    images/000/000012.png   image 12, marked as synthetic in its metadata; written whole or not.
+                            000012.dcm in a set of DICOM files
     synthesis.json          what is being drawn; decides whether a folder is continued
     labels.csv              path, seed, index and labels of every image; written last
     sheet.png               some images, one row per finding
@@ -16,16 +17,16 @@ import json
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tqdm
 from PIL import Image
 
-from pgan import label_plan, plots, synthesis, synthetic_mark
+from pgan import label_plan, plots, synthesis, synthetic_dicom, synthetic_mark
+from pgan.data import image_files, manifest, pyramid, radiograph, record_plan, record_writer
 from pgan.data import labels as labels_lib
-from pgan.data import manifest, pyramid, radiograph, record_plan, record_writer
 
 SETTINGS = "synthesis.json"
 LABELS = "labels.csv"
@@ -35,6 +36,29 @@ _SHEET_COLUMNS = 8
 _SHEET_CELL = 256  # px; larger images are reduced
 # Images that wait for a thread to encode and write them. Bounds memory.
 _WAITING_PER_THREAD = 16
+
+
+class FileFormat(NamedTuple):
+    """How one image becomes a file.
+
+    Attributes:
+        suffix: Of the file's name.
+        encode: Function of an image uint8 [R, R], and of texts by keyword that its file has to
+            carry, to the bytes of the file.
+    """
+
+    suffix: str
+    encode: Callable[[np.ndarray, Mapping[str, str]], bytes]
+
+
+def _encode_png(image, texts):
+    return synthetic_mark.mark(pyramid.encode(image, "png"), texts)
+
+
+FILE_FORMATS = {
+    "png": FileFormat(".png", _encode_png),
+    "dicom": FileFormat(".dcm", synthetic_dicom.encode),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,17 +127,19 @@ class Result:
         return self.drawn / self.seconds * 3600 if self.drawn else 0.0
 
 
-def write_png_set(
+def write_file_set(
     order: Order,
     output_dir: str | os.PathLike,
+    file_format: str = "png",
     batch_size: int | None = None,
     progress: bool = True,
 ) -> Result:
-    """Writes PNG files and their table, or what of them is missing.
+    """Writes image files and their table, or what of them is missing.
 
     Args:
         order: What is to be drawn.
         output_dir: Folder of the set.
+        file_format: One of FILE_FORMATS.
         batch_size: Images drawn at once.
         progress: Whether to show a bar.
 
@@ -122,8 +148,9 @@ def write_png_set(
         OSError: If the disk is full; finished images are kept.
     """
     folder = pathlib.Path(output_dir)
-    _open_folder(folder, order)
-    paths = [f"images/{index // 1000:03d}/{index:06d}.png" for index in range(order.count)]
+    suffix, encode = FILE_FORMATS[file_format]
+    _open_folder(folder, order, file_format)
+    paths = [f"images/{index // 1000:03d}/{index:06d}{suffix}" for index in range(order.count)]
     missing = np.array([i for i, path in enumerate(paths) if not _is_whole(folder / path)], int)
     for parent in {(folder / paths[index]).parent for index in missing}:
         parent.mkdir(parents=True, exist_ok=True)
@@ -135,9 +162,7 @@ def write_png_set(
             "index": str(index),
             "findings": finding_text(labels[index], order.generator.findings),
         }
-        _write(
-            folder / paths[index], synthetic_mark.mark(pyramid.encode(image, "png"), marks | own)
-        )
+        _write(folder / paths[index], encode(image, marks | own))
 
     began = time.perf_counter()
     bar = tqdm.tqdm(
@@ -154,7 +179,7 @@ def write_png_set(
     seconds = time.perf_counter() - began
 
     def read(indices):
-        return [np.asarray(Image.open(folder / paths[index])) for index in indices]
+        return [image_files.load(folder / paths[i]).image.astype(np.uint8) for i in indices]
 
     _write_sheet(order, folder / SHEET, read)
     manifest.write_text(folder / LABELS, _table(order, labels, paths))
@@ -247,16 +272,24 @@ def write_drawn(
 
 def finding_text(row: np.ndarray, findings: Sequence[str]) -> str:
     """A label vector as people write it, such as "Cardiomegaly=1, Effusion=0.5"."""
-    pairs = [f"{name}={value:g}" for name, value in zip(findings, row, strict=True) if value]
+    pairs = [
+        f"{name}={_strength(value)}" for name, value in zip(findings, row, strict=True) if value
+    ]
     return ", ".join(pairs) or labels_lib.NO_FINDING
 
 
-def _open_folder(folder: pathlib.Path, order: Order) -> None:
+def _strength(value: np.float32) -> str:
+    # str of a float32 is its shortest decimal form, which reads back to the same bits.
+    return str(value).removesuffix(".0")
+
+
+def _open_folder(folder: pathlib.Path, order: Order, file_format: str) -> None:
     """Notes what is drawn in a new folder, or checks that an old one is continued."""
-    wanted = {"count": order.count, **order.describe()}
+    wanted = {"format": file_format, "count": order.count, **order.describe()}
     path = folder / SETTINGS
     if path.exists():
         there = json.loads(path.read_text(encoding="utf-8"))
+        there.setdefault("format", "png")  # Sets of earlier versions were all of PNG files.
         lines = [
             f"  {key}: {there.get(key)} there, {wanted[key]} asked"
             for key in wanted
@@ -271,7 +304,7 @@ def _open_folder(folder: pathlib.Path, order: Order) -> None:
     strangers = [entry.name for entry in folder.iterdir()] if folder.exists() else []
     if strangers:
         raise ValueError(
-            f"{folder} is not empty and holds no set of PNG files (it has {strangers[0]}); give "
+            f"{folder} is not empty and holds no set of image files (it has {strangers[0]}); give "
             "another --output"
         )
     manifest.write_json(path, wanted)
@@ -311,8 +344,7 @@ def _write(path: pathlib.Path, content: bytes) -> None:
 def _table(order: Order, labels: np.ndarray, paths: Sequence[str]) -> str:
     lines = [",".join([*label_plan.ID_COLUMNS, *order.generator.findings])]
     for index, path in enumerate(paths):
-        # str of a float32 is its shortest decimal form, which reads back to the same bits.
-        strengths = [str(value).removesuffix(".0") for value in labels[index]]
+        strengths = [_strength(value) for value in labels[index]]
         lines.append(",".join([path, str(order.seed), str(index), *strengths]))
     return "\n".join(lines) + "\n"
 

@@ -49,7 +49,9 @@ def _judge(images):
 
 def _scorer(**changes):
     outputs = ("Mass", "Effusion", "Hernia")
-    plain = scorer.Scorer("judge", "c" * 64, outputs, _SIDE, _PREPARATION, _judge)
+    plain = scorer.Scorer(
+        "judge", "c" * 64, outputs, np.full(3, 0.5), _SIDE, _PREPARATION, None, _judge
+    )
     return dataclasses.replace(plain, **changes)
 
 

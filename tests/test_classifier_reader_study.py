@@ -133,6 +133,7 @@ def test_rows(study):
     row = _row(rows, name="reader_reason", group="all readers", reason="waves")
     assert (row["value"], row["synthetic_shown"]) == (1, 14)
     assert (row["ticked_on_real"], row["real_shown"]) == (1, 15)
+    assert row["ticks"] == {"real": {"256-002": 1}, "synthetic": {"256-001": 1}}
     wrong = {"name": "reader_images", "metric": "everyone_wrong"}
     assert _row(rows, **wrong, origin="real")["items"] == ["256-000"]
     row = _row(rows, **wrong, origin="synthetic")
@@ -181,6 +182,47 @@ def test_a_sheet_of_simulated_readers_says_so(tmp_path, monkeypatch):
         "simulated readers: images that all readers judged alike",
         "images that all readers judged alike",
     ]
+
+
+def _drawn(study, folder, monkeypatch):
+    """Names of the rows of a sheet with the images in them, and its title."""
+    drawn = []
+    monkeypatch.setattr(reader_sheet, "_read", lambda folder, item: np.array([[item]]))
+    monkeypatch.setattr(reader_sheet.plots, "image_grid", lambda *given: drawn.append(given))
+    reader_sheet.draw(reader_results.rows(study, reader_study.panels(study), "wrong"), folder)
+    [(pictures, names, title, _)] = drawn
+    items = [picture.ravel().tolist() for picture in pictures]
+    return dict(zip(names, items, strict=True)), title
+
+
+def test_a_sheet_shows_the_images_where_most_readers_ticked_a_reason(tmp_path, monkeypatch):
+    ticks = {
+        "r1": ["256-003", "256-004", "256-007"],
+        "r2": ["256-001", "256-003"],
+        "r4": ["256-007", "256-003", "256-001"],
+    }
+    study = _study(tmp_path, {code: {"ticks": own} for code, own in ticks.items()})
+    rows, title = _drawn(study, tmp_path, monkeypatch)
+    assert title == (
+        "images that all readers judged alike, then those with a ticked reason, most ticked first"
+    )
+    assert rows["256 px synthetic, waves: images 3, most ticks 3"] == [
+        "256-003", "256-001", "256-007"
+    ]  # fmt: skip
+    assert rows["256 px real, waves: images 1, most ticks 1"] == ["256-004"]
+    assert not [name for name in rows if "bones" in name]  # which nobody ticked
+    assert len(rows) == 4 and "256 px real, called real by everyone: 5" in rows
+
+
+def test_a_sheet_needs_no_agreement_if_reasons_were_ticked(tmp_path, monkeypatch):
+    every = [f"256-{number:03}" for number in range(10)]
+    study = _study(tmp_path, {"r1": {"wrong": every, "ticks": every}, "r2": {}})
+    rows, title = _drawn(study, tmp_path, monkeypatch)
+    assert title == "images with a ticked reason, most ticked first"
+    assert [len(items) for items in rows.values()] == [5, 5]
+    study = _study(tmp_path / "none", {"r1": {"wrong": every}, "r2": {}})
+    with pytest.raises(ValueError, match="judged alike or ticked a reason for; leave --images out"):
+        _drawn(study, tmp_path, monkeypatch)
 
 
 # As the page of a deck saves them.

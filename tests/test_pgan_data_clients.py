@@ -14,7 +14,7 @@ def make(labels, patients, findings=FINDINGS):
         patient_ids=list(patients),
         labels=np.array(labels, np.float32).reshape(len(patients), len(findings)),
         findings=findings,
-        groups=[""] * len(patients),
+        extras=[{}] * len(patients),
     )
 
 
@@ -94,7 +94,7 @@ def test_settings():
 
 def test_a_draw_is_a_function_of_seed_and_ids():
     backwards = Pool(
-        POOL.image_ids[::-1], POOL.patient_ids[::-1], POOL.labels[::-1], FINDINGS, POOL.groups
+        POOL.image_ids[::-1], POOL.patient_ids[::-1], POOL.labels[::-1], FINDINGS, POOL.extras
     )
     for settings in ({"images_per_client": [50]}, {}, {"images_per_client": [50], "dirichlet": 1}):
         first, second = draw(POOL, 10, 3, **settings), draw(backwards, 10, 3, **settings)

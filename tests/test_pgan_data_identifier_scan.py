@@ -7,8 +7,10 @@ import tarfile
 import zipfile
 
 import numpy as np
+import pydicom
 import pytest
 import tensorflow as tf
+import tiny_dicoms
 import tiny_records
 from PIL import Image, PngImagePlugin
 
@@ -196,6 +198,34 @@ def png(zip=False, text=IMAGE):
 @pytest.mark.parametrize("content", [png(), png(zip=True), png(text="") + IMAGE.encode()])
 def test_png_texts(whats, content):
     assert whats(content) == ["image id 00**********"]
+
+
+def dicom(pixels=IMAGE, **tags):
+    stream = io.BytesIO()
+    made = tiny_dicoms.dataset(np.frombuffer(pixels.encode(), np.uint8)[np.newaxis], **tags)
+    pydicom.dcmwrite(stream, made, enforce_file_format=True)
+    return stream.getvalue()
+
+
+def test_pixels_of_a_dicom_file_are_not_searched(whats):
+    """Twelve pixels of grey levels 48 to 57 and 95 look like an id."""
+    assert IMAGE.encode() in dicom()
+    assert whats(dicom()) == []
+    assert whats(dicom(pixels="4711470")) == []  # with a byte of padding
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        dicom(pixels="any pixels", PatientComments=f"see {IMAGE}"),
+        dicom() + IMAGE.encode(),
+        dicom(Columns=4),  # a value longer than the image
+        dicom()[:40] + dicom(),  # nothing that pydicom can read
+        dicom().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.5\0"),  # as if it were RLE
+    ],
+)
+def test_everything_else_of_a_dicom_file_is_searched(whats, content):
+    assert "image id 00**********" in whats(content)
 
 
 def test_exif(whats):

@@ -14,7 +14,7 @@ def pool(rows):
         patient_ids=[patient for patient, _ in rows],
         labels=np.array([[name in shown for name in FINDINGS] for _, shown in rows], np.float32),
         findings=FINDINGS,
-        groups=[""] * len(rows),
+        extras=[{}] * len(rows),
     )
 
 
@@ -47,6 +47,7 @@ def count(images, split, fold, word):
         ("a: 6000 of healthy:Pneumonia 2:3", "a", {"healthy": 2400, "Pneumonia": 3600}),
         ("a: 10 of x y:group=normal 1 : 2", "a", {"x y": 3, "group=normal": 7}),
         ("a: 7 of any 1", "a", {"any": 7}),
+        ("a: 8 of view=PA:view=AP 3:1", "a", {"view=PA": 6, "view=AP": 2}),
         ("a: rest", "a", {}),
     ],
 )
@@ -96,7 +97,7 @@ def test_a_draw_is_a_function_of_seed_and_ids():
         images.patient_ids[::-1],
         images.labels[::-1],
         images.findings,
-        images.groups,
+        images.extras,
     )
     texts = ("train: 95 healthy + 5 pneumonia", "test: 60 of healthy:Pneumonia 2:3")
     first, second = draw(images, *texts), draw(backwards, *texts)

@@ -15,7 +15,7 @@ def _png_set(export, folder, count=9):
     generator = synthesis.load(export)
     plan = label_plan.one_finding_each(generator.findings)
     order = synthetic_sets.Order(generator, plan, count, seed=4)
-    synthetic_sets.write_png_set(order, folder, progress=False)
+    synthetic_sets.write_file_set(order, folder, progress=False)
     return order
 
 

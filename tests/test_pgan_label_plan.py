@@ -63,6 +63,43 @@ def test_label_rows_of_a_record_set(phantom_records):
     assert plan.origin["fold_fingerprint"] == phantom_records.fold_fingerprint("train")
 
 
+def _plan(rows):
+    return label_plan.LabelPlan(np.array(rows, np.float32), "of a test", {"fold": "train"})
+
+
+def test_independent_findings_keep_prevalences_and_lose_their_company():
+    together = _plan([[1, 1, 0]] + [[0, 0, 0]] * 3)
+    plan = label_plan.independent(together, FINDINGS, 40_000, seed=5)
+    assert set(np.unique(plan.rows)) == {0, 1} and plan.rows.dtype == np.float32
+    # Standard errors are 0.0022 and, of the pair, 0.0012.
+    np.testing.assert_allclose(plan.rows.mean(axis=0), [0.25, 0.25, 0], atol=0.01)
+    assert (plan.rows[:, 0] * plan.rows[:, 1]).mean() == pytest.approx(0.25**2, abs=0.006)
+    assert plan.origin == {"fold": "train", "label_sampling": "independent", "seed": "5"}
+
+
+def test_independent_rows_depend_on_the_seed_and_not_on_the_count():
+    plan = _plan([[0.5, 0.5, 0.5]])
+    few, many, others = (
+        label_plan.independent(plan, FINDINGS, count, seed).rows
+        for count, seed in ((7, 1), (50, 1), (50, 2))
+    )
+    np.testing.assert_array_equal(few, many[:7])
+    assert (many != others).any()
+
+
+def test_no_finding_is_drawn_beside_no_finding():
+    plan = _plan([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 1]])
+    rows = label_plan.independent(plan, ("No Finding", "Edema", "Mass"), 400, seed=1).rows
+    np.testing.assert_array_equal(rows[:, 0], ~rows[:, 1:].any(axis=1))
+    assert 0 < rows[:, 0].sum() < 400
+
+
+@pytest.mark.parametrize("count, seed", [(0, 1), (3, -1)])
+def test_independent_rows_of_wrong_numbers_are_refused(count, seed):
+    with pytest.raises(ValueError, match=f"got {count} and {seed}"):
+        label_plan.independent(_plan([[1, 0, 0]]), FINDINGS, count, seed)
+
+
 def test_record_sets_of_other_findings_or_folds_are_refused(phantom_records):
     with pytest.raises(ValueError, match="another vocabulary"):
         label_plan.from_records(phantom_records.path, "train", FINDINGS)

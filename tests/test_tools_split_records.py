@@ -27,9 +27,15 @@ def build(path, images, source, key=KEY):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """NIH with 20 patients of three images, every other with a mass; RSNA has eight of them."""
+    """NIH with 20 patients of three images, two of them PA, every other with a mass.
+
+    RSNA has eight of the patients, without views.
+    """
     folder = tmp_path_factory.mktemp("records")
-    images = tiny_records.radiographs()
+    images = [
+        dataclasses.replace(image, extras={"view": ("PA", "AP", "PA")[i % 3], "sex": "F"})
+        for i, image in enumerate(tiny_records.radiographs())
+    ]
     build(folder / "nih", images, "nih")
     twins = [
         dataclasses.replace(
@@ -174,6 +180,47 @@ def test_a_list_of_records_is_left_out(split, folder, capsys):
     assert "no.csv does not exist" in capsys.readouterr().err
 
 
+def views(folder, fold):
+    return [facts["view"] for facts in opened(folder).extras(fold)]
+
+
+def test_folds_of_one_view_alone(split, folder, capsys):
+    arguments = ["--only=view=pa", "--fractions=train:0.6,test:0.4", "--seed=4"]
+    assert split("pa", *arguments) == 0
+    output = capsys.readouterr().out
+    assert "Left out: 20 images that are not view=PA; 40 images of 20 patients remain." in output
+    assert [row[0] for row in table(output).values()] == [24, 16]
+    assert views(folder, "pa/train") == ["PA"] * 24 and views(folder, "pa/test") == ["PA"] * 16
+    content = json.loads((folder / "nih/splits/pa/split.json").read_text())["settings"]
+    assert content["only"] == ["view=PA"]
+    assert split("pa", *arguments) == 0
+    assert "Already there" in capsys.readouterr().out
+    assert split("pa", *arguments[1:]) == 1
+    assert 'only: ["view=PA"] there, null asked' in capsys.readouterr().err
+
+
+def test_every_kind_of_split_can_be_of_one_view(split, folder):
+    assert split("pa_quota", "--only=view=PA", "--quota=a: 4 Mass + 9 any", "--quota=b: rest") == 0
+    assert split("pa_clients", "--only=view=PA", "--clients=2", "--images_per_client=10") == 0
+    folds = [*opened(folder).split_folds("pa_quota"), *opened(folder).split_folds("pa_clients")]
+    assert len(folds) == 4
+    for fold in folds:
+        assert set(views(folder, fold)) == {"PA"}, fold
+
+
+def test_repeated_restrictions_hold_together(split, folder):
+    assert split("pa_mass", "--only=view=PA", "--only=Mass", "--fractions=all_of_them:1") == 0
+    records = opened(folder)
+    assert records.fold_size("pa_mass/all_of_them") == 20
+    assert set(views(folder, "pa_mass/all_of_them")) == {"PA"}
+    assert (records.label_matrix("pa_mass/all_of_them")[:, 0] == 1).all()
+
+
+def test_views_are_classes_of_a_quota(split, folder):
+    assert split("mixed", "--quota=a: 12 of view=PA:view=AP 1:3") == 0
+    assert sorted(views(folder, "mixed/a")) == ["AP"] * 9 + ["PA"] * 3
+
+
 def test_healthy_is_explained_where_there_are_groups(split, capsys):
     assert split("groups", "--quota=a: 4 healthy", "--quota=b: 3 group=Normal", records="rsna") == 0
     output = capsys.readouterr().out
@@ -192,6 +239,9 @@ def test_tight_quotas_are_told(split, capsys):
     [
         (["--quota=a: 61 any"], "wanted 61 of 'any', got 60"),
         (["--quota=a: 1 Cat"], "Unknown finding 'Cat'"),
+        (["--quota=a: 1 view=LL"], "No image has the view 'LL'; there are: view=AP, view=PA."),
+        (["--fractions=a:1", "--only=view=LL"], "there are: view=AP, view=PA."),
+        (["--fractions=a:1", "--only=Mass", "--only=healthy"], "No images of the fold 'all' are"),
         (["--fractions=a:1", "--from_fold=dev"], "no fold 'dev'"),
         (["--fractions=a:1", "--from_fold=x/y"], "no split 'x'"),
         (["--fractions=a:2"], "sum to 1 at most"),

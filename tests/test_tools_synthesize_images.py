@@ -1,4 +1,4 @@
-"""tools/synthesize_images.py: sets of PNG files and record sets, continued and refused."""
+"""tools/synthesize_images.py: sets of image files and record sets, continued and refused."""
 
 import csv
 import json
@@ -9,12 +9,13 @@ import sys
 import time
 
 import numpy as np
+import pydicom
 import pytest
 import tiny_runs
 from PIL import Image
 
-from pgan import config, plots, synthesis, synthetic_sets
-from pgan.data import labels, record_reader, record_set
+from pgan import config, label_plan, plots, synthesis, synthetic_sets
+from pgan.data import image_files, labels, record_reader, record_set
 
 TOOL = pathlib.Path(__file__).parent.parent / "tools" / "synthesize_images.py"
 
@@ -58,14 +59,22 @@ def _images(folder):
     return {p.name: p.read_bytes() for p in sorted((folder / "images").rglob("*.png"))}
 
 
-def test_images_are_those_of_the_generator(synthesize, export_path):
-    folder = synthesize("--findings=Mass=1,Hernia=0.5", "--count=5", "--seed=3")
+SUFFIXES = {"png": ".png", "dicom": ".dcm"}
+every_file_format = pytest.mark.parametrize("file_format", SUFFIXES)
+
+
+@every_file_format
+def test_images_are_those_of_the_generator(synthesize, export_path, file_format):
+    folder = synthesize(
+        "--findings=Mass=1,Hernia=0.5", "--count=5", "--seed=3", f"--format={file_format}"
+    )
     with open(folder / "labels.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     wanted = synthesis.load(export_path).sample("Mass=1,Hernia=0.5", seeds=3, indices=range(5))
     assert [row["index"] for row in rows] == list("01234")
     for row, image in zip(rows, wanted, strict=True):
-        np.testing.assert_array_equal(np.asarray(Image.open(folder / row["path"])), image)
+        assert row["path"].endswith(SUFFIXES[file_format])
+        np.testing.assert_array_equal(image_files.load(folder / row["path"]).image, image)
         assert (row["Mass"], row["Pleural Thickening"], row["Hernia"]) == ("1", "0", "0.5")
 
 
@@ -77,6 +86,47 @@ def test_files_say_that_they_are_synthetic(synthesize, export_path):
     assert text["generator_fingerprint"] == synthesis.load(export_path).fingerprint
     assert (text["seed"], text["index"]) == ("3", "1")
     assert text["findings"] == "Mass=1, Hernia=0.5"
+
+
+def test_dicom_files_say_that_they_are_synthetic(synthesize, export_path):
+    folder = synthesize("--findings=Mass=1,Hernia=0.3", "--count=2", "--seed=3", "--format=dicom")
+    file = pydicom.dcmread(folder / "images/000/000001.dcm")
+    assert file.SyntheticData == "YES" and "SYNTHETIC" in str(file.PatientName)
+    wanted = synthesis.load(export_path).marks
+    wanted |= {"seed": "3", "index": "1", "findings": "Mass=1, Hernia=0.3"}
+    assert file.ImageComments.splitlines() == [f"{key}: {text}" for key, text in wanted.items()]
+
+
+def test_records_of_dicom_files_have_the_same_pixels(synthesize, run_tool, export_path, tmp_path):
+    folder = synthesize("--uniform_class", "--count=12", "--format=dicom")
+    with open(folder / "labels.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    lines = [f"{row['path']},{n},{tiny_runs.FINDINGS[n % 3]}" for n, row in enumerate(rows)]
+    table = tmp_path / "table.csv"
+    table.write_text("\n".join(["file,patient,findings", *lines]) + "\n")
+    built = (f"--input={folder}", f"--csv={table}", f"--output={tmp_path / 'records'}")
+    findings = f"--findings={','.join(tiny_runs.FINDINGS)}"
+    own = (findings, "--max_resolution=8", f"--key_file={tmp_path / 'key'}", "--workers=0")
+    assert run_tool("build_records", "--source=folder", *built, *own) == 0
+    records = record_set.RecordSet.open(tmp_path / "records", verify="full")
+    stored = record_reader.evaluation_dataset(records, 8, "all", batch_size=12)
+    images = plots.to_uint8(next(iter(stored))["images"].numpy()[..., 0])
+    drawn = synthesis.load(export_path).sample(np.tile(np.eye(3), (4, 1)), 0, range(12))
+    assert sorted(image.tobytes() for image in images) == sorted(i.tobytes() for i in drawn)
+
+
+def test_dicom_files_hold_nothing_of_the_source(synthesize, run_tool, tmp_path, capsys):
+    folder = synthesize("--findings=Mass", "--count=3", "--format=dicom")
+    source = tmp_path / "source.csv"
+    source.write_text("Image Index,Patient Name\n00000017_000.png,Person^Doering\n")
+    scan = ("scan_identifiers", f"--input={source}", f"--scan={folder}")
+    assert run_tool(*scan) == 0, capsys.readouterr().out
+    path = folder / "images/000/000001.dcm"
+    named = pydicom.dcmread(path)
+    named.PatientName = "Doering"
+    named.save_as(path)
+    assert run_tool(*scan) == 1
+    assert "000001.dcm: person's name (part) do*****" in capsys.readouterr().out
 
 
 def test_uniform_class_draws_findings_in_turn(synthesize, monkeypatch):
@@ -101,15 +151,18 @@ def test_every_row_of_a_csv_is_drawn_once_by_default(synthesize, tmp_path):
     assert len(_images(folder)) == 3
 
 
-def test_a_set_is_continued_with_the_same_bytes(synthesize, tmp_path, capsys):
-    flags = ("--uniform_class", "--count=30", "--batch_size=4")
+@every_file_format
+def test_a_set_is_continued_with_the_same_bytes(synthesize, tmp_path, capsys, file_format):
+    flags = ("--uniform_class", "--count=30", "--batch_size=4", f"--format={file_format}")
+    suffix = SUFFIXES[file_format]
     whole = synthesize(*flags, output=tmp_path / "whole")
     folder = shutil.copytree(whole, tmp_path / "killed")
-    for name in ("labels.csv", "sheet.png", "images/000/000002.png"):
+    for name in ("labels.csv", "sheet.png", f"images/000/000002{suffix}"):
         (folder / name).unlink()
     for index in range(17, 30):
-        (folder / f"images/000/{index:06d}.png").unlink()
-    (folder / "images/000/000003.png").write_bytes(b"")  # As a crash of the machine may leave it.
+        (folder / f"images/000/{index:06d}{suffix}").unlink()
+    # As a crash of the machine may leave it.
+    (folder / f"images/000/000003{suffix}").write_bytes(b"")
     capsys.readouterr()
     synthesize(*flags, "--batch_size=7", output=folder)
     assert "15 images in" in capsys.readouterr().out
@@ -151,9 +204,34 @@ def test_other_flags_are_refused_in_the_same_folder(synthesize, refusal):
     assert "seed: 0 there, 1 asked" in refusal("--findings=Mass", "--count=3", "--seed=1")
     assert "count: 3 there, 4 asked" in refusal("--findings=Mass", "--count=4")
     assert "'findings': 'Hernia'} asked" in refusal("--findings=Hernia", "--count=3")
+    message = refusal("--findings=Mass", "--count=3", "--format=dicom")
+    assert "format: png there, dicom asked" in message
     message = refusal("--findings=Mass", "--count=3", "--format=records")
     assert "holds no record set" in message
     assert _images(folder) == before
+
+
+def test_a_set_that_names_no_format_is_one_of_png_files(synthesize, refusal):
+    """As sets were before there were others."""
+    folder = synthesize("--findings=Mass", "--count=3")
+    settings = json.loads((folder / "synthesis.json").read_text())
+    assert settings.pop("format") == "png"
+    (folder / "synthesis.json").write_text(json.dumps(settings))
+    before = _images(folder)
+    (folder / "images/000/000001.png").unlink()
+    message = refusal("--findings=Mass", "--count=3", "--format=dicom")
+    assert "format: png there, dicom asked" in message
+    synthesize("--findings=Mass", "--count=3")
+    assert _images(folder) == before
+
+
+def test_strengths_are_written_in_full():
+    """0.1234567 and 0.12345671 draw two images, which need two texts."""
+    row = np.array([0.1234567, 0, 0.3], np.float32)
+    text = synthetic_sets.finding_text(row, tiny_runs.FINDINGS)
+    assert text == "Mass=0.1234567, Hernia=0.3"
+    other = np.nextafter(row, np.float32(1))
+    assert synthetic_sets.finding_text(other * (row > 0), tiny_runs.FINDINGS) != text
 
 
 def test_a_folder_of_something_else_is_refused(refusal, tmp_path):
@@ -170,6 +248,9 @@ def test_a_folder_of_something_else_is_refused(refusal, tmp_path):
         (["--labels_csv=absent.csv"], "absent.csv"),
         ([], "exactly one of --findings, --labels_csv, --uniform_class, --label_records"),
         (["--uniform_class", "--findings=Mass"], "exactly one of --findings"),
+        (["--uniform_class", "--format=dicom", "--workers=2"], "--workers is for --format=records"),
+        (["--independent"], "exactly one of --findings"),
+        (["--uniform_class", "--independent"], "takes prevalences from --label_records"),
     ],
 )
 def test_wrong_flags_leave_nothing_behind(refusal, tmp_path, flags, message):
@@ -205,6 +286,27 @@ def test_records_have_the_labels_of_the_real_ones(
     images = next(iter(stored))["images"].numpy()[..., 0]
     np.testing.assert_array_equal(plots.to_uint8(images), wanted)
     assert (folder / "sheet.png").exists()
+
+
+def test_independent_labels_have_the_prevalences_of_records(
+    synthesize, nih_export_path, phantom_records, tmp_path
+):
+    flags = (f"--label_records={phantom_records.path}", "--fold=train", "--independent")
+
+    def drawn(folder, *more):
+        synthesize(*flags, *more, export=nih_export_path, output=tmp_path / folder)
+        settings = json.loads((tmp_path / folder / "synthesis.json").read_text())
+        return label_plan.from_csv(tmp_path / folder / "labels.csv", labels.NIH_14).rows, settings
+
+    real = phantom_records.label_matrix("train")
+    rows, settings = drawn("few", "--seed=3")
+    assert rows.shape == real.shape and (rows != real).any()
+    assert settings["labels"]["label_sampling"] == "independent"
+    assert settings["labels"]["fold_fingerprint"] == phantom_records.fold_fingerprint("train")
+    more, _ = drawn("more", "--seed=3", "--count=400")
+    np.testing.assert_array_equal(more[: len(rows)], rows)
+    # Four standard errors at most.
+    np.testing.assert_allclose(more.mean(axis=0), real.mean(axis=0), atol=0.1)
 
 
 def test_a_record_set_is_continued_with_the_same_bytes(synthetic_records, tmp_path, monkeypatch):

@@ -9,8 +9,8 @@ pages saved, or a folder of them. Writes report.md (accuracy and agreement as in
 Table 1, rates of every reader as in its table S2, comparisons, times, how images were shown,
 reasons, the images that fooled everyone), results.jsonl, answers.csv, images.csv and figures; with
 --images, the folder of tools/build_reader_study.py --release, a sheet of the images that all
-readers judged alike. These files say what images are: keep them, as the key, from those who have
-still to read.
+readers judged alike and of those for which each reason was ticked most. These files say what images
+are: keep them, as the key, from those who have still to read.
 
 --plan prints how many images and readers a study needs instead.
 """

@@ -12,6 +12,8 @@ r"""Splits a finished record set anew: by quota of classes, by fractions, by lis
         --client_shares=5,3,1,1,1 --dirichlet=0.3 --from_fold=train
     python tools/split_records.py --records=records/nih --name=tenths --seed=1 \
         --fractions=train:0.8,val:0.1,test:0.1
+    python tools/split_records.py --records=records/nih --name=pa --seed=1 --only=view=PA \
+        --fractions=train:0.7,val:0.1,test:0.2
     python tools/split_records.py --records=records/site --name=screened --from_fold=train \
         --fractions=train:1 --leave_out=suspicious.csv
 
@@ -30,12 +32,17 @@ _RECORDS = flags.DEFINE_string("records", None, "Folder of the record set.", req
 _NAME = flags.DEFINE_string("name", None, "Name of the split.", required=True)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the draw.", lower_bound=0)
 _FROM_FOLD = flags.DEFINE_string("from_fold", "all", "Fold to draw from.")
+_ONLY = flags.DEFINE_multi_string(
+    "only",
+    None,
+    "Draw from images of this class alone, such as view=PA; if repeated, of all these classes.",
+)
 _QUOTA = flags.DEFINE_multi_string(
     "quota",
     None,
     "What a fold holds; once for each fold. Classes are findings, healthy (no finding present), "
-    "any, or group=NAME for a class of the collection itself, such as RSNA's group=normal. "
-    "'train: rest' takes all images of the patients that are left.",
+    "any, group=NAME for a class of the collection itself, such as RSNA's group=normal, view=PA or "
+    "sex=F. 'train: rest' takes all images of the patients that are left.",
 )
 _FRACTIONS = flags.DEFINE_list("fractions", None, "Folds with their shares of the patients.")
 _SPLIT_LISTS = flags.DEFINE_list(
@@ -82,12 +89,14 @@ def _split():
 
     records = record_set.RecordSet.open(_RECORDS.value, verify="size")
     pool = pool_lib.Pool.of_records(records, _FROM_FOLD.value)
+    pool, only = _restrict(pool)
     pool, excluded = _exclude(records, pool)
     split = _draw(records, pool)
     source = {
         "from_fold": _FROM_FOLD.value,
         "from_fold_fingerprint": records.fold_fingerprint(_FROM_FOLD.value),
         "excluded": excluded,
+        **({"only": only} if only else {}),
     }
     split = splits.Split(split.folds, {**split.settings, **source})
     written = splits.store(records, _NAME.value, split)
@@ -96,6 +105,19 @@ def _split():
         print(remark)
     state = "Written" if written else "Already there"
     print(f"{state}: {records.path}, folds {_NAME.value}/... ({', '.join(split.folds)})")
+
+
+def _restrict(pool):
+    """The images that are of every class of --only, and the names of these classes."""
+    names = [pool.class_name(word) for word in _ONLY.value or ()]
+    for name in names:
+        before = len(pool)
+        pool = pool.select(pool.members(name))
+        print(
+            f"Left out: {before - len(pool)} images that are not {name}; {len(pool)} images of "
+            f"{pool.num_patients} patients remain."
+        )
+    return pool, sorted(set(names))
 
 
 def _exclude(records, pool):

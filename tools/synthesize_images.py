@@ -4,6 +4,10 @@ r"""Draws synthetic images from an export of tools/export_generator.py.
         --findings="Cardiomegaly=1,Effusion=0.5"
     python tools/synthesize_images.py --export=exports/nih/1 --output=records/nih_synthetic \
         --label_records=records/nih --fold=train --format=records
+    python tools/synthesize_images.py --export=exports/nih/1 --output=synthetic/dicom --count=100 \
+        --uniform_class --format=dicom
+    python tools/synthesize_images.py --export=exports/nih/1 --output=synthetic/chance --count=500 \
+        --label_records=records/nih --independent
 
 The same command again continues after an interruption. Image i is a function of generator, seed, i
 and its labels: neither the batch size nor what else is drawn changes it.
@@ -15,10 +19,13 @@ import tool_main
 
 _EXPORT = flags.DEFINE_string("export", None, "Export, <output>/<name>/<version>.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "Folder of the images.", required=True)
-_COUNT = flags.DEFINE_integer("count", None, "Number of images; every row of labels once if unset.")
+_COUNT = flags.DEFINE_integer("count", None, "Number of images; that of the label rows if unset.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of all images.")
 _FORMAT = flags.DEFINE_enum(
-    "format", "png", ["png", "records"], "PNG files with labels.csv, or a record set."
+    "format",
+    "png",
+    ["png", "dicom", "records"],
+    "PNG or DICOM files with labels.csv, or a record set.",
 )
 _FINDINGS = flags.DEFINE_string(
     "findings", None, 'What every image shows: "Cardiomegaly=1,Effusion=0.5" or "No Finding".'
@@ -33,6 +40,11 @@ _LABEL_RECORDS = flags.DEFINE_string(
     "label_records", None, "Record set whose label rows are used, in order."
 )
 _FOLD = flags.DEFINE_string("fold", "train", "Fold of --label_records.")
+_INDEPENDENT = flags.DEFINE_boolean(
+    "independent",
+    False,
+    "Draw each finding by itself, with its prevalence in --label_records, by --seed.",
+)
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", None, "Images drawn at once; by resolution if unset.", lower_bound=1
 )
@@ -51,7 +63,11 @@ def _plan(findings: tuple[str, ...]):
         return label_plan.from_csv(_LABELS_CSV.value, findings)
     if _UNIFORM_CLASS.value:
         return label_plan.one_finding_each(findings)
-    return label_plan.from_records(_LABEL_RECORDS.value, _FOLD.value, findings)
+    plan = label_plan.from_records(_LABEL_RECORDS.value, _FOLD.value, findings)
+    if _INDEPENDENT.value:
+        count = len(plan.rows) if _COUNT.value is None else _COUNT.value
+        return label_plan.independent(plan, findings, count, _SEED.value)
+    return plan
 
 
 def main() -> None:
@@ -59,6 +75,14 @@ def main() -> None:
     if sum(flag.value not in (None, False) for flag in sources) != 1:
         names = ", ".join(f"--{flag.name}" for flag in sources)
         raise app.UsageError(f"give exactly one of {names}")
+    if _INDEPENDENT.value and _LABEL_RECORDS.value is None:
+        raise app.UsageError(
+            "--independent takes prevalences from --label_records=RECORDS (and --fold)"
+        )
+    if _WORKERS.value and _FORMAT.value != "records":
+        raise app.UsageError(
+            f"--workers is for --format=records; --format={_FORMAT.value} needs none, drop it"
+        )
 
     from pgan import model_card
 
@@ -69,11 +93,13 @@ def main() -> None:
 
     count = len(plan.rows) if _COUNT.value is None else _COUNT.value
     order = synthetic_sets.Order(synthesis.load(_EXPORT.value), plan, count, _SEED.value)
-    if _FORMAT.value == "png":
-        result = synthetic_sets.write_png_set(order, _OUTPUT.value, _BATCH_SIZE.value)
-    else:
+    if _FORMAT.value == "records":
         result = synthetic_sets.write_record_set(
             order, _OUTPUT.value, _BATCH_SIZE.value, _WORKERS.value
+        )
+    else:
+        result = synthetic_sets.write_file_set(
+            order, _OUTPUT.value, _FORMAT.value, _BATCH_SIZE.value
         )
     if result.drawn:
         print(

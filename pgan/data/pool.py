@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,7 +10,8 @@ from pgan.data import labels, radiograph, record_set
 
 HEALTHY = "healthy"
 ANY = "any"
-_GROUP = "group="
+# Facts of an image whose values are classes, as `manifest.EXTRAS` names them.
+_FACTS = ("group", "view", "sex")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,14 +23,15 @@ class Pool:
       patient_ids: of each image.
       labels: float32 [N, L], NaN where unknown.
       findings: the vocabulary of the labels.
-      groups: the collection's own class of each image beside its findings, empty where unknown.
+      extras: {name: text} of each image as records have them, among them "group", the collection's
+        own class beside its findings, "view" and "sex"; empty or absent where unknown.
     """
 
     image_ids: Sequence[str]
     patient_ids: Sequence[str]
     labels: np.ndarray
     findings: Sequence[str]
-    groups: Sequence[str]
+    extras: Sequence[Mapping[str, str]]
 
     @classmethod
     def of_records(cls, records: record_set.RecordSet, fold: str = "all") -> "Pool":
@@ -39,7 +41,7 @@ class Pool:
             patient_ids=records.patient_ids(fold),
             labels=records.label_matrix(fold),
             findings=records.findings,
-            groups=[facts.get("group", "") for facts in records.extras(fold)],
+            extras=records.extras(fold),
         )
 
     def __len__(self) -> int:
@@ -58,15 +60,20 @@ class Pool:
             patient_ids=[self.patient_ids[p] for p in positions],
             labels=self.labels[positions],
             findings=self.findings,
-            groups=[self.groups[p] for p in positions],
+            extras=[self.extras[p] for p in positions],
         )
+
+    def values_of(self, name: str) -> list[str]:
+        """A fact such as "view" of each image, empty where unknown."""
+        return [facts.get(name, "") for facts in self.extras]
 
     def class_name(self, word: str) -> str:
         """A class word as it is written in messages and settings.
 
         Args:
-          word: a finding; "healthy" or "No Finding", no finding present; "any", every image; or
-            "group=normal", a class of the collection itself. Case does not matter.
+          word: a finding; "healthy" or "No Finding", no finding present; "any", every image;
+            "group=normal", a class of the collection itself; "view=PA"; or "sex=F". Case does not
+            matter.
 
         Raises:
           ValueError: no such class; the message lists those there are.
@@ -76,19 +83,22 @@ class Pool:
             return folded
         if labels.is_no_finding(word):
             return HEALTHY
-        if folded.startswith(_GROUP):
-            wanted = folded.removeprefix(_GROUP).strip()
-            groups = sorted(set(self.groups) - {""})
-            for group in groups:
-                if group.casefold() == wanted:
-                    return f"{_GROUP}{group}"
+        fact, equals, wanted = (part.strip() for part in word.partition("="))
+        fact = fact.casefold()
+        if equals and fact in _FACTS:
+            known = [f"{fact}={value}" for value in sorted(set(self.values_of(fact)) - {""})]
+            for name in known:
+                if name.casefold() == f"{fact}={wanted.casefold()}":
+                    return name
             raise ValueError(
-                f"No image has the group {wanted!r}; the groups are: {', '.join(groups) or 'none'}."
+                f"No image has the {fact} {wanted!r}; there are: {', '.join(known) or 'none'}."
             )
         try:
             return self.findings[labels.find(word, self.findings)]
         except ValueError as error:
-            raise ValueError(f"{error} Or use {HEALTHY!r}, {ANY!r} or '{_GROUP}...'.") from None
+            *others, last = (HEALTHY, ANY, *(f"{name}=..." for name in _FACTS))
+            words = f"{', '.join(map(repr, others))} or {last!r}"
+            raise ValueError(f"{error} Or use {words}.") from None
 
     def members(self, word: str) -> np.ndarray:
         """Bool [N], the images of a class; an image may be of several.
@@ -100,9 +110,10 @@ class Pool:
             return np.ones(len(self), bool)
         if name == HEALTHY:
             return labels.is_healthy(self.labels, self.findings)
-        if name.startswith(_GROUP):
-            return np.array([f"{_GROUP}{group}" == name for group in self.groups], bool)
-        return self.labels[:, self.findings.index(name)] >= 0.5
+        if name in self.findings:
+            return self.labels[:, self.findings.index(name)] >= 0.5
+        fact, _, wanted = name.partition("=")
+        return np.array([value == wanted for value in self.values_of(fact)], bool)
 
     def radiographs(self) -> list[radiograph.Radiograph]:
         """The images as `splits.draw` and `splits.from_lists` take them."""

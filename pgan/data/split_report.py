@@ -12,7 +12,7 @@ def table(pool: pool_lib.Pool, split: splits.Split) -> str:
 
     The last row has the images that are in no fold, if any; their patients may have others in one.
     """
-    groups = sorted(set(pool.groups) - {""})
+    groups = sorted(set(pool.values_of("group")) - {""})
     fold_of = {image_id: fold for fold, ids in split.folds.items() for image_id in ids}
     place = np.array([fold_of.get(image_id, "") for image_id in pool.image_ids])
     rows = []
@@ -23,7 +23,7 @@ def table(pool: pool_lib.Pool, split: splits.Split) -> str:
         facts = split_store.describe(part.image_ids, part.patient_ids, part.labels, pool.findings)
         row = [fold or "in no fold", facts["records"], facts["patients"], facts["no_finding"]]
         row += facts["positives"].values()
-        rows.append(row + [part.groups.count(group) for group in groups])
+        rows.append(row + [part.values_of("group").count(group) for group in groups])
     header = ["fold", "records", "patients", pool_lib.HEALTHY, *pool.findings, *groups]
     return results.markdown_table(header, rows)
 
@@ -43,7 +43,8 @@ def remarks(pool: pool_lib.Pool, split: splits.Split) -> list[str]:
             "wants, so the folds are not plain random samples of their classes."
         )
     wanted = [quotas.parse(text).counts for text in split.settings.get("quotas", ())]
-    groups = pool.select(labels.is_healthy(pool.labels, pool.findings)).groups
+    healthy = pool.select(labels.is_healthy(pool.labels, pool.findings))
+    groups = healthy.values_of("group")
     if any(pool_lib.HEALTHY in counts for counts in wanted) and len(set(groups)) > 1:
         numbers = ", ".join(
             f"{name or 'none'} {groups.count(name)}" for name in sorted(set(groups))
