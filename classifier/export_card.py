@@ -69,6 +69,7 @@ def facts(content: dict[str, Any], geometry: str) -> dict[str, Any]:
         "training_images": content["training_images"],
         "validation_images": content["validation_images"],
         "training": content["about"],
+        "seen": content.get("seen"),
         "training_settings": content["settings"],
         "epochs": content["epochs"],
         "best_epoch": content["best_epoch"],

@@ -24,17 +24,22 @@ class Scorer:
         name: For people.
         fingerprint: Hex SHA-256 of what it computes with.
         findings: Names of the scores, in order.
+        thresholds: float64 [L], fitted on its validation images; NaN where there is none.
         resolution: Side of its images in px.
         preparation: What was done to its training images, see `RecordSet.preparation`; None if
             that is not known.
+        seen: What it was trained and validated on, see `seen_images.describe`; None if it does not
+            say.
         judge: uint8 [N, R, R] to float32 [N, L].
     """
 
     name: str
     fingerprint: str
     findings: tuple[str, ...]
+    thresholds: np.ndarray
     resolution: int
     preparation: dict[str, Any] | None
+    seen: list[dict[str, Any]] | None
     judge: Callable[[np.ndarray], np.ndarray]
 
     def scores(self, images: np.ndarray) -> np.ndarray:
@@ -96,8 +101,10 @@ def _exported(path):
         f"{card['name']}/{card['version']}",
         card["fingerprint"],
         tuple(card["findings"]),
+        np.array(card["thresholds"], np.float64),  # which makes NaN of None
         card["resolution"],
         card["preparation"],
+        card.get("seen"),
         judge,
     )
 
@@ -111,7 +118,9 @@ def _trained(path):
         "/".join(path.resolve().parts[-_NAMED:]),
         export_folder.fingerprint(facts, classifier.variables),
         classifier.findings,
+        trained.thresholds,
         resolution,
         trained.facts.get("preparation"),
+        trained.facts.get("seen"),
         lambda images: model.probabilities(classifier, images, _BATCH),
     )

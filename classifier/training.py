@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from classifier import config as config_lib
-from classifier import curves, image_table, losses, model, pipeline, stats
+from classifier import curves, image_table, losses, model, pipeline, seen_images, stats
 from pgan import distribute, plots, run_folder
 
 _LOG = logging.getLogger(__name__)
@@ -195,6 +195,7 @@ def train(
     content = {
         **facts,
         "preparation": training.preparation,
+        "seen": seen_images.describe([*training.folds, *validation.folds]),
         "initial_weights": dataclasses.asdict(origin),
         "thresholds": thresholds,
         "epochs": len(progress.history),

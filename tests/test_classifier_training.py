@@ -125,6 +125,8 @@ def test_best_epoch_is_kept_and_thresholds_are_of_the_validation_images(tables, 
     assert trained.facts["best_epoch"] == best + 1
     assert trained.facts["preparation"] == tables[0].folds[0].records.preparation
     assert trained.facts["preparation"]["geometry"] == "pad"
+    seen = [(facts["name"], facts["fold"]) for facts in trained.facts["seen"]]
+    assert seen == [("phantom", "train"), ("phantom", "test")]
     scores = training.predict(trained.classifier, tables[1])
     logits = np.log(scores / (1 - scores))
     loss = float(losses.MaskedLoss()(tables[1].labels, logits.astype(np.float32)))

@@ -37,7 +37,7 @@ def shared_patients(first: Fold, second: Fold) -> set[str]:
             f"({keys[0] or 'none'} and {keys[1] or 'none'}). Build one of them again with the "
             f"--key_file of the other."
         )
-    homes = [_TAKEN_FROM.get(content["source"], content["source"]) for content in contents]
+    homes = [home(content["source"]) for content in contents]
     if homes[0] == homes[1]:
         _check_twins_known(first, second, homes[0])
     elif keys[0] is None:
@@ -48,6 +48,11 @@ def shared_patients(first: Fold, second: Fold) -> set[str]:
         for patient, names in zip(first[0].patient_ids(first[1]), _image_names(first), strict=True)
         if patient in patients or not names.isdisjoint(images)
     }
+
+
+def home(source: str) -> str:
+    """The collection that images of a source were first of, such as "nih" of those of "rsna"."""
+    return _TAKEN_FROM.get(source, source)
 
 
 def describe(fold: Fold) -> str:
