@@ -228,12 +228,19 @@ class TrainConfig(Config):
         "val", "Fold whose critic scores are logged beside the training fold's; '' for none."
     )
     seed: int = option(1888, "Seed of weights, noise, labels and the order of the images.")
-    learning_rate: str = option("0.001", "Adam's step size of both networks, or by resolution.")
+    learning_rate: str = option(
+        "0.001", "Adam's step size of both networks, or by resolution.", resume=True
+    )
     adam_beta1: float = option(0.0, "Adam's decay of the first moment.")
     adam_beta2: float = option(0.99, "Adam's decay of the second moment.")
     adam_epsilon: float = option(1e-8, "Adam's epsilon.")
     reset_optimizer: bool = option(True, "Forget Adam's moments at the start and end of a fade.")
     ema_decay: float = option(0.999, "Decay per step of the averaged generator.")
+    ema_kimg: float = option(
+        0.0,
+        "Half-life of the averaged generator in kimg, the same for every batch size, instead of "
+        "--ema_decay. 0: by --ema_decay.",
+    )
     penalty_weight: float = option(10.0, "Weight lambda of the gradient penalty.")
     penalty_target: float = option(1.0, "Gradient norm gamma that the penalty asks for.")
     drift_weight: float = option(0.001, "Weight of the drift term, the squared score on reals.")
@@ -307,6 +314,8 @@ class TrainConfig(Config):
             size *= 2
         if not self.penalty_target > 0:
             raise ValueError(f"--penalty_target must be above 0, got {self.penalty_target}")
+        if not 0 <= self.ema_kimg < math.inf:
+            raise ValueError(f"--ema_kimg must be finite and at least 0, got {self.ema_kimg}")
         if self.metric_every_kimg < 0:
             raise ValueError(f"--metric_every_kimg must not be negative: {self.metric_every_kimg}")
         for name in ("keep_checkpoints", "grid_columns", "metric_images"):
@@ -317,6 +326,24 @@ class TrainConfig(Config):
         for name in ("adam_beta1", "adam_beta2", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be in [0, 1), got {getattr(self, name)}")
+
+    def averaging_decay(self, batch: int) -> float:
+        """Decay of the averaged generator in one step.
+
+        With a half-life of h kimg, 0.5^(batch / (1000 h)), so that weights count half after h
+        thousand images, whatever the batches; as the released training loops of StyleGAN (Karras
+        et al., CVPR 2019; `G_smoothing_kimg` there) and StyleGAN2-ADA (Karras et al., NeurIPS
+        2020; `ema_kimg`) have it. Without a half-life it is `ema_decay`, as in PGGAN.
+
+        Args:
+            batch: Images of the step, over all devices and passes.
+
+        Returns:
+            Decay in [0, 1).
+        """
+        if not self.ema_kimg:
+            return self.ema_decay
+        return 0.5 ** (batch / (1000 * self.ema_kimg))
 
 
 def differences(old: Config, new: Config) -> list[str]:

@@ -87,7 +87,7 @@ def train(
     """Trains a progressive GAN, or continues the run in the folder.
 
     Args:
-        settings: Configuration; a continued run must have the same.
+        settings: Configuration; a continued run must have the same, but for what may change.
         records: Record set with the findings of `settings.network`.
         run_dir: The run's folder.
         init_from: Run folder whose networks a new run starts from; its clock starts at 0.
@@ -129,6 +129,7 @@ def train(
         if trainer.chief:
             stack.enter_context(record_folder.claimed(folder.path, "training in"))
             replicas, before = strategy.num_replicas_in_sync, folder.replicas
+            old_rate = folder.read()[0].learning_rate if folder.exists else settings.learning_rate
             folder.open(settings, facts, replicas)
             if flag_file is not None:
                 run_folder.write_atomically(folder.path / "flags.txt", flag_file)
@@ -141,11 +142,17 @@ def train(
                     before,
                     replicas,
                 )
+            if old_rate != settings.learning_rate:
+                _LOG.warning(
+                    "learning_rate is %s from here on; it was %s when this run was last started",
+                    settings.learning_rate,
+                    old_rate,
+                )
         # Listening begins after the strategy exists: TensorFlow's takes SIGTERM for itself.
         stack.enter_context(stop.listening())
         _LOG.info(hardware.advice(settings.precision, settings.strategy))
-        trainer.prepare()
-        with training_errors.explained(records, settings.strategy):
+        trainer.prepare(keep_start=bool(init_from))
+        with training_errors.explained(records, settings, folder):
             return trainer.run(stop)
 
 
@@ -226,21 +233,22 @@ class _Trainer:
             averaged=self._state.averaged,
         )
 
-    def prepare(self):
-        """Restores the newest checkpoint, if there is one."""
+    def prepare(self, keep_start):
+        """Restores the newest checkpoint; without one, writes that of the start if it is to."""
         self._checkpoints = checkpoints.Checkpoints(
             self._state, self._folder.checkpoints, self._settings.keep_checkpoints, self.chief
         )
         shown = self._checkpoints.restore()
         if shown:
             _LOG.info("continuing %s at %s images", self._folder.path, f"{shown:,}")
-            if self.chief:
-                self._folder.rewind_stats(shown)
         else:
             _LOG.info("starting %s", self._folder.path)
             if self.chief:
                 self._snapshots.draw_reals()
+            if keep_start:  # --init_from is not given again when the run is continued.
+                self._save()
         if self.chief:
+            self._folder.rewind_stats(shown)
             self._writer = tf.summary.create_file_writer(str(self._folder.path))
 
     def run(self, stop: StopRequest) -> TrainResult:

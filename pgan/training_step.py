@@ -173,6 +173,7 @@ class _PhaseStep:
         self._g_variables = state.generator.active_variables(phase.level, phase.fading)
         self._d_variables = state.discriminator.active_variables(phase.level, phase.fading)
         self._averaged = state.averaged.active_variables(phase.level, phase.fading)
+        self._decay = settings.averaging_decay(phase.batch_size)
 
     def __call__(self, images, labels, images_shown, alpha):
         state, settings, phase = self._state, self._settings, self._phase
@@ -219,7 +220,7 @@ class _PhaseStep:
         )
         # The average is taken with the discriminator's update, as PGGAN has it: of the generator
         # that this step has not yet changed.
-        optimizer.update_average(self._averaged, self._g_variables, settings.ema_decay)
+        optimizer.update_average(self._averaged, self._g_variables, self._decay)
 
         latents = self._latents(images_shown, _G_LATENTS)
         rows = self._draw(

@@ -59,6 +59,9 @@ def test_a_resolution_without_a_value_says_what_to_add():
         (config.TrainConfig, {"precision": "float64"}, "--precision"),
         (config.TrainConfig, {"augment": ("flip",)}, "--augment"),
         (config.TrainConfig, {"ema_decay": 1.0}, "--ema_decay"),
+        (config.TrainConfig, {"ema_kimg": -1.0}, "--ema_kimg"),
+        (config.TrainConfig, {"ema_kimg": float("inf")}, "--ema_kimg"),
+        (config.TrainConfig, {"ema_kimg": float("nan")}, "--ema_kimg"),
         (config.TrainConfig, {"seed": -1}, "--seed"),
         (config.TrainConfig, {"keep_checkpoints": 0}, "--keep_checkpoints"),
     ],
@@ -68,11 +71,22 @@ def test_values_that_cannot_be_used_are_refused_by_flag_name(config_class, value
         config_class(**values)
 
 
+@pytest.mark.parametrize(
+    ("batch", "decay"), [(128, 0.25), (64, 0.5), (32, 0.70710678), (4, 0.95760328)]
+)
+def test_half_life_of_64_images(batch, decay):
+    """Powers of one half: 2, 1, 1/2, 1/16."""
+    settings = config.TrainConfig(ema_kimg=0.064)
+    assert settings.averaging_decay(batch) == pytest.approx(decay, rel=1e-7)
+    assert config.TrainConfig().averaging_decay(batch) == 0.999
+
+
 def test_a_continued_run_may_change_how_it_runs_but_not_what_it_is():
     old = config.TrainConfig()
     same = dataclasses.replace(
         old,
         strategy="mirrored",
+        learning_rate="0.001,1024:0.0005",
         keep_checkpoints=9,
         tick_kimg="1",
         schedule=dataclasses.replace(old.schedule, total_kimg=15000.0),

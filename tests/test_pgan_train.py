@@ -140,6 +140,16 @@ def test_lines_beyond_the_checkpoint_are_dropped_when_a_killed_run_continues(
         np.testing.assert_array_equal(value, _variables(str(run_dir))[name], err_msg=name)
 
 
+def test_no_lines_are_left_when_a_run_starts_again_without_a_checkpoint(
+    settings, phantom_records, whole_run, tmp_path
+):
+    run_dir = tmp_path / "run"
+    shutil.copytree(whole_run, run_dir)
+    shutil.rmtree(run_dir / "checkpoints")
+    train.train(settings, phantom_records, str(run_dir), show_progress=False, stop=_StopAt(1))
+    assert run_folder.RunFolder(run_dir).read_stats() == []
+
+
 @pytest.mark.parametrize("damage", ["a bit", "its end"])
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     settings, phantom_records, whole_run, tmp_path, caplog, damage
@@ -178,9 +188,46 @@ def test_a_failed_write_keeps_the_last_good_checkpoint(
 
 
 def test_another_configuration_is_refused_by_name(settings, phantom_records, whole_run):
-    other = dataclasses.replace(settings, learning_rate="0.002")
-    with pytest.raises(run_folder.ConfigurationMismatchError, match="learning_rate: '0.001'"):
+    other = dataclasses.replace(settings, adam_beta2=0.9)
+    with pytest.raises(run_folder.ConfigurationMismatchError, match="adam_beta2: 0.99 in"):
         train.train(other, phantom_records, whole_run, show_progress=False)
+
+
+def test_a_continued_run_takes_the_learning_rate_that_it_is_given(
+    settings, phantom_records, tmp_path, caplog
+):
+    run_dir = tmp_path / "run"
+
+    def go_on(folder, steps, **changes):
+        chosen = dataclasses.replace(settings, **changes)
+        stop = _StopAt(steps + 1)
+        train.train(chosen, phantom_records, str(folder), show_progress=False, stop=stop)
+        return _variables(str(folder))
+
+    before = go_on(run_dir, steps=2)
+    shutil.copytree(run_dir, tmp_path / "same")
+    same = go_on(tmp_path / "same", steps=1)
+    assert not [text for text in caplog.messages if "learning_rate" in text]
+    rate = "0.0005,8:0.002"
+    halved = go_on(run_dir, steps=1, learning_rate=rate)
+    lines = [text for text in caplog.messages if "learning_rate" in text]
+    assert lines == [
+        f"learning_rate is {rate} from here on; it was 0.001 when this run was last started"
+    ]
+    assert lines[0] in (run_dir / "log.txt").read_text()
+    # The critic moves first, with the moments and the noise of the run that keeps its rate.
+    moved = 0
+    for name in before:
+        if name.startswith("state/discriminator/"):
+            step = same[name] - before[name]
+            np.testing.assert_allclose(halved[name] - before[name], step / 2, atol=3e-7)
+            moved += np.abs(step).max() > 1e-4
+    assert moved
+    # The folder remembers, so that the next time nothing is new.
+    assert run_folder.RunFolder(run_dir).read()[0].learning_rate == rate
+    assert run_folder.RunFolder(run_dir).read_stats()[-1]["training/learning_rate"] == 0.0005
+    go_on(run_dir, steps=0, learning_rate=rate)
+    assert len([text for text in caplog.messages if "learning_rate" in text]) == 1
 
 
 def test_a_folder_that_is_trained_in_is_refused_and_left_alone(settings, phantom_records, tmp_path):
@@ -224,6 +271,12 @@ def test_init_from_takes_weights_not_the_clock(settings, phantom_records, whole_
         stop=_StopAt(1),
     )
     assert result.images_shown == 0
+    # The networks are saved at once: --init_from is not given when the run is continued.
+    taken, source = _variables(str(tmp_path / "run")), _variables(whole_run)
+    networks = [k for k in taken if k.split("/")[1] in ("generator", "discriminator", "averaged")]
+    assert networks
+    for name in networks:
+        np.testing.assert_array_equal(taken[name], source[name], err_msg=name)
     # What the networks have seen stays known, also when the run is continued.
     for _ in range(2):
         records = run_folder.RunFolder(tmp_path / "run").read()[1]

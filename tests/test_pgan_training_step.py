@@ -55,6 +55,7 @@ def _run(settings, steps=2, resolution=8, fading=True):
         shown = tf.constant(1000 + i * _BATCH, tf.int64)
         row = step(cut(images), cut(rows), shown, tf.constant(0.3))
         stats.append(dict(zip(builder.stat_names, row.numpy(), strict=True)))
+    assert step.experimental_get_tracing_count() == 1
     variables = {
         f"{name}/{i}": variable.numpy()
         for name in ("generator", "discriminator", "averaged")
@@ -97,8 +98,18 @@ def test_step_moves_all_active_variables_and_returns_finite_stats(plain):
     assert all(np.isfinite(list(row.values())).all() for row in stats)
 
 
-def test_average_lags_the_generator_by_the_decay():
-    settings = _settings(ema_decay=0.75)
+@pytest.mark.parametrize(
+    ("changes", "decay"),
+    [
+        ({"ema_decay": 0.75}, 0.75),
+        # Half a batch of 8: a quarter is left, however the batch is divided.
+        ({"ema_kimg": 0.004}, 0.25),
+        ({"ema_kimg": 0.004, "strategy": "mirrored", "micro_batch": "2"}, 0.25),
+    ],
+    ids=["by step", "half-life", "half-life, replicas and passes"],
+)
+def test_average_lags_the_generator_by_the_decay(changes, decay):
+    settings = _settings(**changes)
     # The average moves with the discriminator's update, before the generator's of that step.
     one = _run(settings, steps=1)
     two = _run(settings, steps=2)
@@ -106,7 +117,7 @@ def test_average_lags_the_generator_by_the_decay():
     for i, start in enumerate(state.generator.trainable_variables):
         after_one = one[1][f"generator/{i}"]
         np.testing.assert_array_equal(one[1][f"averaged/{i}"], start.numpy())
-        expected = 0.75 * start.numpy() + 0.25 * after_one
+        expected = decay * start.numpy() + (1 - decay) * after_one
         np.testing.assert_allclose(two[1][f"averaged/{i}"], expected, atol=1e-6)
 
 

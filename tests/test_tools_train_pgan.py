@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -77,11 +78,20 @@ def test_the_preflight_refuses_a_batch_before_it_takes_its_time(run_tool, capsys
     [
         ("--penalty_target=0", "--penalty_target must be above 0"),
         ("--learning_rate=4:1e-3", "--learning_rate has no value for 8 px"),
+        ("--ema_kimg=-1", "--ema_kimg must be finite and at least 0"),
     ],
 )
 def test_what_would_fail_later_is_refused_now(run_tool, capsys, flag, message):
     assert run_tool("train_pgan", *_TINY, "--dry_run", flag) == 1
     assert message in capsys.readouterr().err
+
+
+def test_two_decays_of_the_average_are_refused_also_if_one_is_the_default(run_tool, capsys):
+    flag_file = f"--flagfile={_ROOT / 'nih.flags'}"  # has --ema_decay=0.999
+    assert run_tool("train_pgan", flag_file, "--ema_kimg=10", "--dry_run") == 1
+    error = capsys.readouterr().err
+    assert "--ema_kimg=10 and --ema_decay=0.999 both set" in error and "leave one" in error
+    assert run_tool("train_pgan", flag_file, "--ema_kimg=0", "--dry_run") == 0
 
 
 def test_measured_dry_run_times_every_stage(run_tool, capsys):
@@ -122,6 +132,40 @@ def test_a_run_through_the_tool(run_tool, capsys, phantom_records, tmp_path):
     capsys.readouterr()
     assert run_tool("train_pgan", *arguments, "--fmap_max=16") == 1
     assert "fmap_max: 8 in the run folder, 16 now" in capsys.readouterr().err
+
+
+def test_the_flag_file_of_a_run_by_half_life_repeats_it(
+    run_tool, capsys, phantom_records, tmp_path
+):
+    arguments = (*_TINY, "--initial_resolution=8", "--total_kimg=0.032", "--ema_kimg=0.01")
+    where = (f"--records={phantom_records.path}", f"--run_dir={tmp_path}/run")
+    assert run_tool("train_pgan", *arguments, *where) == 0
+    flag_file = f"--flagfile={tmp_path}/run/flags.txt"
+    assert run_tool("train_pgan", flag_file) == 0, capsys.readouterr().err
+    assert run_tool("train_pgan", flag_file, "--ema_kimg=0.02") == 1
+    assert "ema_kimg: 0.01 in the run folder, 0.02 now" in capsys.readouterr().err
+
+
+def test_what_is_advised_after_a_divergence_works_as_typed(
+    run_tool, capsys, phantom_records, tmp_path
+):
+    arguments = (*_TINY, "--initial_resolution=8", f"--records={phantom_records.path}")
+    arguments += (f"--run_dir={tmp_path}/run",)
+    assert run_tool("train_pgan", *arguments, "--total_kimg=0.032") == 0
+    assert run_tool("train_pgan", *arguments, "--learning_rate=1e30") == 1
+
+    def advised(error, rate):
+        assert "is not finite between 32 and" in error and "ckpt-32 is from before" in error
+        _, script, *typed = shlex.split(re.search(r"^  (python .*)$", error, re.M)[1])
+        assert (script, typed[-1]) == ("tools/train_pgan.py", f"--learning_rate={rate}")
+        return typed
+
+    typed = advised(capsys.readouterr().err, "5e+29")
+    # It continues, with half of a rate that is no better.
+    assert run_tool("train_pgan", *typed) == 1
+    error = capsys.readouterr().err
+    assert "learning_rate is 5e+29 from here on; it was 1e30" in error
+    advised(error, "2.5e+29")
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,16 @@ config_flags.define(config.TrainConfig)
 _NOT_REPEATED = ("dry_run", "measure", "init_from")
 
 
+def _check_average() -> None:
+    """Refuses two decays of the averaged generator."""
+    half_life, decay = flags.FLAGS["ema_kimg"], flags.FLAGS["ema_decay"]
+    if half_life.value and decay.present:
+        raise ValueError(
+            f"--ema_kimg={half_life.value:g} and --ema_decay={decay.value:g} both set the decay of "
+            "the averaged generator; leave one of them out, also of a flag file"
+        )
+
+
 def _settings(findings: tuple[str, ...] | None) -> config.TrainConfig:
     vocabulary = {} if findings is None else {"findings": findings}
     return config_flags.build(
@@ -55,7 +65,8 @@ def _settings(findings: tuple[str, ...] | None) -> config.TrainConfig:
 
 def _flag_file() -> str:
     own = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])]
-    return config_flags.as_flag_file([name for name in own if name not in _NOT_REPEATED])
+    left_out = [*_NOT_REPEATED, *(["ema_decay"] if flags.FLAGS["ema_kimg"].value else [])]
+    return config_flags.as_flag_file([name for name in own if name not in left_out])
 
 
 def _dry_run(settings: config.TrainConfig) -> None:
@@ -74,6 +85,7 @@ def main() -> int | None:
 
 
 def _train() -> int | None:
+    _check_average()
     findings = None
     if not _DRY_RUN.value:
         for flag in (_RECORDS, _RUN_DIR):
