@@ -46,11 +46,11 @@ def shared_findings(
     )
     if not shared:
         raise ValueError(f"no finding can be scored: {both}")
-    names = {labels_lib.common_name(name) for name in wanted}
-    if unknown := names - {labels_lib.common_name(name) for name in shared}:
+    names = {labels_lib.common_name(name): name for name in wanted}
+    if unknown := names.keys() - {labels_lib.common_name(name) for name in shared}:
         raise ValueError(
-            f"--findings asks for {', '.join(sorted(unknown))}, which cannot be scored: {both}; "
-            f"give of {', '.join(shared)}"
+            f"--findings asks for {', '.join(names[name] for name in sorted(unknown))}, which "
+            f"cannot be scored: {both}; give some of {', '.join(shared)}"
         )
     return tuple(name for name in shared if not names or labels_lib.common_name(name) in names)
 

@@ -8,6 +8,7 @@ from pgan import run_folder
 from pgan.data import overlap, record_set
 
 _UNKNOWN = "unknown"
+_IDENTITY = {"name", "origin", "fingerprint", "fold", "fold_fingerprint"}
 
 
 def describe(folds: Sequence[image_table.Fold]) -> list[dict[str, Any]]:
@@ -87,6 +88,9 @@ def require_unseen(
         if own.manifest["origin"] not in facts["origin"].split(", "):
             continue
         records = known.get(facts["fingerprint"])
+        source = facts.get("source") if records is None else records.manifest["source"]
+        if source is not None and not _one_home(source, own.manifest["source"]):
+            continue
         if records is not None and _holds(records, facts):
             fold = image_table.Fold(records, facts["fold"])
             table.require_no_patient_of([fold], f"which {whose} was trained or validated on")
@@ -96,7 +100,7 @@ def require_unseen(
                 f"which {records.path} does not hold any more as it was; whether patients of "
                 f"{own.name} are among them is not checked"
             )
-        elif "source" not in facts or _one_home(facts["source"], own.manifest["source"]):
+        else:
             unchecked.append(
                 f"{whose} was trained or validated on {facts['name']}, fold {facts['fold']}, with "
                 f"which {own.name} may share patients; give --trained_on=FOLDER, that record set, "
@@ -107,9 +111,14 @@ def require_unseen(
 
 def _of_generator(records):
     trained_on = records.manifest["provenance"].get("training_records", {})
-    if "fingerprint" not in trained_on:  # as where several generators drew the images
-        return [{"name": f"images the generators of {records.name} saw", "origin": _UNKNOWN}]
-    return [trained_on, *trained_on.get(run_folder.ANCESTORS, [])]
+    return [
+        facts
+        # Not where several generators drew the images, nor of a federation, whose fingerprint is
+        # that of all its sites together.
+        if _IDENTITY <= facts.keys() and "sites" not in facts
+        else {"name": f"images the generators of {records.name} saw", "origin": _UNKNOWN}
+        for facts in (trained_on, *trained_on.get(run_folder.ANCESTORS, []))
+    ]
 
 
 def _holds(records, facts):

@@ -239,6 +239,7 @@ def describe(holdings: list[Holdings], settings: config.FederatedConfig) -> dict
 
     return {
         "name": ", ".join(h.site for h in holdings),
+        "sites": [h.site for h in holdings],
         "origin": ", ".join(sorted({h.origin for h in holdings})),
         "fingerprint": of_all("fingerprint"),
         "fold": settings.train_fold,

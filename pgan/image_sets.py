@@ -108,7 +108,7 @@ def of_folder(path: str | os.PathLike, show_progress: bool = True) -> ImageSet:
     """
     folder = pathlib.Path(path)
     if not folder.is_dir():
-        raise ValueError(f"{folder} is no folder; give one with PNG or JPEG images")
+        raise ValueError(f"{folder} is no folder; give one with PNG, JPEG or DICOM images")
     findings = labels = None
     if (folder / _LABELS).exists():
         findings, files, labels = _read_table(folder)
@@ -117,7 +117,7 @@ def of_folder(path: str | os.PathLike, show_progress: bool = True) -> ImageSet:
         shown = [path for path in below if not any(part.startswith(".") for part in path.parts)]
         files = [folder / path for path in shown]
     if not files:
-        raise ValueError(f"{folder} holds no images; give a folder with PNG or JPEG files")
+        raise ValueError(f"{folder} holds no images; give a folder with PNG, JPEG or DICOM files")
     resolution, jpegs = _check_files(files, show_progress)
 
     def fetch(numbers):

@@ -144,7 +144,8 @@ def train(
                 )
             if old_rate != settings.learning_rate:
                 _LOG.warning(
-                    "learning_rate is %s from here on; it was %s when this run was last started",
+                    "learning_rate is %s from here on; it was %s when this run was last started. "
+                    "flags.txt has the new one",
                     settings.learning_rate,
                     old_rate,
                 )
@@ -243,10 +244,10 @@ class _Trainer:
             _LOG.info("continuing %s at %s images", self._folder.path, f"{shown:,}")
         else:
             _LOG.info("starting %s", self._folder.path)
-            if self.chief:
-                self._snapshots.draw_reals()
             if keep_start:  # --init_from is not given again when the run is continued.
                 self._save()
+            if self.chief:
+                self._snapshots.draw_reals()
         if self.chief:
             self._folder.rewind_stats(shown)
             self._writer = tf.summary.create_file_writer(str(self._folder.path))

@@ -60,8 +60,9 @@ def explained(
     try:
         yield
     except TrainingDivergedError as error:
-        _LOG.error("%s", error)
-        raise TrainingDivergedError(f"{error} {_after_divergence(settings, folder)}") from None
+        message = f"{error} {_after_divergence(settings, folder)}"
+        _LOG.error("%s", message)
+        raise TrainingDivergedError(message) from None
     except tf.errors.DataLossError as error:
         raise RuntimeError(
             f"the records of {records.path} are damaged ({error.message.splitlines()[0]}). "
@@ -83,13 +84,14 @@ def explained(
         _LOG.error("another worker was lost: %s", what)
         raise WorkerLostError(
             f"another worker was lost ({what}). Nothing that was saved is lost: start all "
-            "workers again with the same commands, and they continue from the last checkpoint"
+            "workers again with the same commands, and they continue from the last checkpoint; "
+            "but if one of them says that a loss is not finite, as that one says"
         ) from error
 
 
 def _after_divergence(settings: config.TrainConfig, folder: run_folder.RunFolder) -> str:
     flag_file = folder.path / "flags.txt"
-    if not flag_file.exists():  # a run of another tool without such flags, or not the chief
+    if not flag_file.exists():  # a run of another tool, without such flags
         return "The last checkpoint, if there is one, is from before."
     try:
         newest = checkpoints.latest(folder.path)
@@ -106,6 +108,12 @@ def _after_divergence(settings: config.TrainConfig, folder: run_folder.RunFolder
     text = (
         f"{state} with a lower learning rate, such as half of it:\n"
         f"  {shlex.join([*command, f'--learning_rate={halved}'])}\n"
+    )
+    if settings.strategy == "multi_worker":
+        text += "on all workers, each with its TF_CONFIG.\n"
+    text += (
+        f"From then on --flagfile={flag_file} continues at that rate; the command that began the "
+        "run would set the old one again.\n"
     )
     if newest:
         # Losses are finite for some steps after the weights have begun to run away.

@@ -220,7 +220,8 @@ def test_pixels_of_a_dicom_file_are_not_searched(whats):
         dicom(pixels="any pixels", PatientComments=f"see {IMAGE}"),
         dicom() + IMAGE.encode(),
         dicom(Columns=4),  # a value longer than the image
-        dicom()[:40] + dicom(),  # nothing that pydicom can read
+        bytes(128) + b"DICM" + b"\xff" * 40 + IMAGE.encode(),  # nothing that pydicom can read
+        dicom().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.113619.5.2\0\0"),  # a maker's own
         dicom().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.5\0"),  # as if it were RLE
     ],
 )

@@ -212,7 +212,8 @@ def test_a_continued_run_takes_the_learning_rate_that_it_is_given(
     halved = go_on(run_dir, steps=1, learning_rate=rate)
     lines = [text for text in caplog.messages if "learning_rate" in text]
     assert lines == [
-        f"learning_rate is {rate} from here on; it was 0.001 when this run was last started"
+        f"learning_rate is {rate} from here on; it was 0.001 when this run was last started. "
+        "flags.txt has the new one"
     ]
     assert lines[0] in (run_dir / "log.txt").read_text()
     # The critic moves first, with the moments and the noise of the run that keeps its rate.

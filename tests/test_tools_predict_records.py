@@ -176,7 +176,7 @@ def test_patients_that_were_seen_and_those_of_whom_that_is_not_known(
         (("--fold=trian",), "has no fold 'trian'"),
         (("--classifier=/nowhere",), "there is no folder /nowhere"),
         (("--records=/nowhere",), "no record set /nowhere"),
-        (("--findings=Hernia",), "asks for hernia, which cannot be scored: "),
+        (("--findings=Hernia",), "asks for Hernia, which cannot be scored: "),
         (("--output=scores.csv",), "--output wants a file such as external.npz, got scores.csv"),
         (("--trained_on=/nowhere",), "no record set /nowhere"),
     ],

@@ -14,6 +14,7 @@ it was trained or validated on, where that can be told.
 """
 
 import pathlib
+import shlex
 import sys
 
 from absl import flags, logging
@@ -53,7 +54,7 @@ def main() -> None:
     findings = external_predictions.shared_findings(classifier, records, _FINDINGS.value)
     table = external_predictions.table_for(classifier, records, _FOLD.value, findings)
     external_predictions.require_place(output, classifier, table)
-    # Only their tables are read; shards are not needed.
+    # Only their tables are read, so that the shards' sizes are enough.
     at_hand = [record_set.RecordSet.open(path, verify="size") for path in _TRAINED_ON.value]
     warnings = seen_images.require_unseen(table, classifier.seen, at_hand, classifier.name)
     if None in (classifier.preparation, records.preparation):
@@ -63,6 +64,7 @@ def main() -> None:
         )
     for warning in warnings:
         print(f"Warning: {warning}.", file=sys.stderr)
+    output.parent.mkdir(parents=True, exist_ok=True)  # before the work, if it cannot be made
     found = external_predictions.predict(classifier, table)
     predictions.save(found, output)
     print(
@@ -71,10 +73,8 @@ def main() -> None:
     )
     for line in external_predictions.left_out(classifier, records, findings):
         print(line)
-    print(
-        f"statistics: python tools/evaluate_predictions.py --predictions={output} "
-        f"--output=REPORT\npredictions: {output}"
-    )
+    command = ["python", "tools/evaluate_predictions.py", f"--predictions={output}"]
+    print(f"statistics: {shlex.join(command)} --output=REPORT\npredictions: {output}")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,8 @@ _FROM_FOLD = flags.DEFINE_string("from_fold", "all", "Fold to draw from.")
 _ONLY = flags.DEFINE_multi_string(
     "only",
     None,
-    "Draw from images of this class alone, such as view=PA; if repeated, of all these classes.",
+    "Draw from images of this class alone, such as view=PA; if repeated, from those that are of "
+    "every one of these classes at once.",
 )
 _QUOTA = flags.DEFINE_multi_string(
     "quota",
@@ -109,15 +110,17 @@ def _split():
 
 def _restrict(pool):
     """The images that are of every class of --only, and the names of these classes."""
-    names = [pool.class_name(word) for word in _ONLY.value or ()]
-    for name in names:
-        before = len(pool)
-        pool = pool.select(pool.members(name))
-        print(
-            f"Left out: {before - len(pool)} images that are not {name}; {len(pool)} images of "
-            f"{pool.num_patients} patients remain."
-        )
-    return pool, sorted(set(names))
+    import numpy as np
+
+    names = sorted({pool.class_name(word) for word in _ONLY.value or ()})
+    if not names:
+        return pool, []
+    chosen = pool.select(np.all([pool.members(name) for name in names], axis=0))
+    print(
+        f"Left out: {len(pool) - len(chosen)} images that are not {' and '.join(names)}; "
+        f"{len(chosen)} images of {chosen.num_patients} patients remain."
+    )
+    return chosen, names
 
 
 def _exclude(records, pool):

@@ -38,6 +38,8 @@ _UNPACKERS = {b"\x1f\x8b\x08": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.
 # Their product is the number of bits of a DICOM image.
 _DICOM_SIZES = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "NumberOfFrames")
 _DICOM_PIXELS = "PixelData"
+# Implicit and explicit little endian, explicit big endian: the pixels as they are.
+_DICOM_PLAIN = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 _CLOSED = {
     b"7z\xbc\xaf\x27\x1c": "7z archives",
     b"\x28\xb5\x2f\xfd": "zstd files",
@@ -214,14 +216,12 @@ def _dicom_pixels(data: bytes) -> tuple[int, int]:
         size = math.prod(int(dataset.get(keyword) or 1) for keyword in _DICOM_SIZES)
         element = dataset.get_item(_DICOM_PIXELS)
         syntax = dataset.file_meta.TransferSyntaxUID
+        length = size // 8 + size // 8 % 2
+        if syntax not in _DICOM_PLAIN or element is None or element.length != length:
+            return nothing
+        return element.value_tell, element.value_tell + length
     except Exception:  # pydicom raises whatever a damaged file makes it stumble upon
         return nothing
-    if element is None or syntax.is_compressed or syntax.is_deflated:
-        return nothing
-    length = size // 8 + size // 8 % 2
-    if element.length != length:
-        return nothing
-    return element.value_tell, element.value_tell + length
 
 
 def _of_records(path: pathlib.Path) -> Iterator[Part | Problem]:

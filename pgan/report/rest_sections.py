@@ -58,7 +58,7 @@ def _deposit(folder, rows):
 
 
 def sheets(found: collect.Found, album: pictures.Album) -> section.Section | None:
-    """Sets of PNG files that were drawn from exports; None without one."""
+    """Sets of image files that were drawn from exports; None without one."""
     figures = []
     for folder in found.folders:
         facts = folder.facts.get("synthesis.json")
