@@ -242,6 +242,10 @@ def test_tight_quotas_are_told(split, capsys):
         (["--quota=a: 1 view=LL"], "No image has the view 'LL'; there are: view=AP, view=PA."),
         (["--fractions=a:1", "--only=view=LL"], "there are: view=AP, view=PA."),
         (["--fractions=a:1", "--only=Mass", "--only=healthy"], "No images of the fold 'all' are"),
+        (
+            ["--fractions=a:1", "--only=view=PA", "--only=view=AP"],
+            "No images of the fold 'all' are",
+        ),
         (["--fractions=a:1", "--from_fold=dev"], "no fold 'dev'"),
         (["--fractions=a:1", "--from_fold=x/y"], "no split 'x'"),
         (["--fractions=a:2"], "sum to 1 at most"),
