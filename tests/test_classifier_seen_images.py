@@ -101,6 +101,11 @@ def test_what_generators_of_synthetic_images_saw_counts(records, table, tmp_path
     elsewhere = {**apart, "name": "far", "fingerprint": "0", "origin": "phantom, real"}
     (warning,) = _check(table, _described(_synthetic(tmp_path / "far", elsewhere), "train"))
     assert "validated on far, fold train" in warning
+    # What a federation of sites says of itself is of all of them together; and a card of old.
+    for name, facts in (("sites", {**apart, "sites": ["a", "b"]}), ("old", {"name": "nih"})):
+        drawn = _synthetic(tmp_path / name, facts)
+        (warning,) = _check(table, _described(drawn, "train"))
+        assert f"which images the generators of {name} saw is not known" in warning
     pooled = _synthetic(tmp_path / "pooled", {"preparation": None})
     (warning,) = _check(table, _described(pooled, "train"))
     assert "which images the generators of pooled saw is not known" in warning
